@@ -1,0 +1,108 @@
+// Labels without full-size logits: cells whose corners agree are filled, the others computed class by class where it matters.
+#include "cpu/head.h"
+
+#include <string.h>
+
+#include "runtime/base/mem.h"
+
+static void axis(int in, int out, bool align, fs_tap *taps, int *first) {
+    int next = 0;
+    for (int d = 0; d < out; d++) {
+        fs_resize_source(d, in, out, align, &taps[d].lower, &taps[d].fraction);
+        taps[d].upper = taps[d].lower + 1 < in ? taps[d].lower + 1 : in - 1;
+        while (next <= taps[d].lower) first[next++] = d;
+    }
+    while (next <= in) first[next++] = out;
+}
+
+fs_status fs_head_init(fs_head *head, const fs_graph *g, int stride_c) {
+    const fs_tensor *t = &g->tensor[g->logits];
+    memset(head, 0, sizeof *head);
+    head->h = t->h, head->w = t->w, head->height = g->height, head->width = g->width;
+    head->classes = t->c, head->stride_c = stride_c;
+    const size_t taps = (size_t)(g->height + g->width), ints = (size_t)(t->h + t->w + 2);
+    char *block = fs_calloc(1, taps * sizeof(fs_tap) + ints * sizeof(int) + ((size_t)g->width + 16) * sizeof(float));
+    if (block == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the head");
+    head->block = block;
+    head->tap_y = (fs_tap *)block, head->tap_x = head->tap_y + g->height;
+    head->first_y = (int *)(head->tap_x + g->width), head->first_x = head->first_y + t->h + 1;
+    head->fraction_x = (float *)(head->first_x + t->w + 1);
+    axis(t->h, g->height, g->model.align_final, head->tap_y, head->first_y);
+    axis(t->w, g->width, g->model.align_final, head->tap_x, head->first_x);
+    for (int x = 0; x < g->width; x++) head->fraction_x[x] = head->tap_x[x].fraction;
+    return FS_OK;
+}
+
+void fs_head_free(fs_head *head) {
+    fs_free(head->block);
+    head->block = NULL;
+}
+
+size_t fs_head_scratch(const fs_head *head) {
+    const size_t labels = 2 * (size_t)head->w + 5 * (size_t)head->classes * sizeof(float) + (size_t)head->height * sizeof(float);
+    const size_t logits = (size_t)head->w * (size_t)(head->stride_c + head->classes + 1) * sizeof(float);
+    return (labels > logits ? labels : logits) + 512;
+}
+
+static size_t align64(size_t n) { return (n + 63) & ~(size_t)63; }
+
+void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, const uint8_t *map,
+                    uint8_t *labels, size_t labels_stride, char *scratch) {
+    const ptrdiff_t row = (ptrdiff_t)head->w * head->stride_c;
+    uint8_t *above = (uint8_t *)scratch, *below = above + head->w;
+    float *fy = (float *)(scratch + align64(2 * (size_t)head->w));
+    float *classes = fy + head->height;
+    for (int i = cell0; i < cell1; i++) {
+        const int y0 = head->first_y[i], ny = head->first_y[i + 1] - y0;
+        const int lower = i + 1 < head->h ? i + 1 : i;
+        const float *top = logits + i * row, *bottom = logits + lower * row;
+        // The winner at each grid point; the row below becomes the row above of the next round.
+        if (i == cell0) k->argmax(top, head->stride_c, head->w, head->classes, above);
+        k->argmax(bottom, head->stride_c, head->w, head->classes, below);
+        for (int y = 0; y < ny; y++) fy[y] = head->tap_y[y0 + y].fraction;
+        uint8_t *out = labels + (size_t)y0 * labels_stride;
+        for (int j = 0; j < head->w && ny > 0;) {
+            const int x0 = head->first_x[j];
+            int end = j;
+            // All four corners agree: so does every pixel between them. Neighbouring cells of one class are filled together.
+            while (end < head->w) {
+                const int right = end + 1 < head->w ? end + 1 : end;
+                if (above[end] != above[j] || below[end] != above[j] || above[right] != above[j] || below[right] != above[j]) break;
+                end++;
+            }
+            if (end > j) {
+                const size_t nx = (size_t)(head->first_x[end] - x0);
+                for (int y = 0; y < ny; y++) memset(out + (size_t)y * labels_stride + x0, above[j], nx);
+                j = end;
+                continue;
+            }
+            const int right = j + 1 < head->w ? j + 1 : j, nx = head->first_x[j + 1] - x0;
+            const float *const corner[4] = {top + (ptrdiff_t)j * head->stride_c, top + (ptrdiff_t)right * head->stride_c,
+                                            bottom + (ptrdiff_t)j * head->stride_c, bottom + (ptrdiff_t)right * head->stride_c};
+            if (nx > 0)
+                k->head_cell(corner, head->classes, head->fraction_x + x0, nx, fy, ny, out + x0, (ptrdiff_t)labels_stride, classes);
+            j++;
+        }
+        if (map)
+            for (int y = 0; y < ny; y++) {
+                uint8_t *p = out + (size_t)y * labels_stride;
+                for (int x = 0; x < head->width; x++) p[x] = map[p[x]];
+            }
+        uint8_t *swap = above;
+        above = below, below = swap;
+    }
+}
+
+void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, float *out, char *scratch) {
+    const size_t row = (size_t)head->w * (size_t)head->stride_c;
+    float *mixed = (float *)scratch, *plane = mixed + row;
+    for (int y = head->first_y[cell0]; y < head->first_y[cell1]; y++) {
+        const fs_tap *t = &head->tap_y[y];
+        k->lerp_f32(logits + (size_t)t->lower * row, logits + (size_t)t->upper * row, t->fraction, mixed, row);
+        for (int x = 0; x < head->w; x++)
+            for (int c = 0; c < head->classes; c++) plane[(size_t)c * (size_t)head->w + (size_t)x] = mixed[(size_t)x * (size_t)head->stride_c + (size_t)c];
+        for (int c = 0; c < head->classes; c++)
+            k->stretch_plane(plane + (size_t)c * (size_t)head->w, head->tap_x, head->width,
+                             out + ((size_t)c * (size_t)head->height + (size_t)y) * (size_t)head->width);
+    }
+}

@@ -1,0 +1,71 @@
+// The head: argmax of bilinear logits without ever storing them, and full-size planes when someone does ask for logits.
+
+static void argmax_rows(const float *in, ptrdiff_t stride, int count, int classes, uint8_t *out) {
+    for (int p = 0; p < count; p++) {
+        const float *v = in + p * stride;
+        float best = v[0];
+        int index = 0;
+        for (int k = 1; k < classes; k++)
+            if (v[k] > best) best = v[k], index = k;
+        out[p] = (uint8_t)index;
+    }
+}
+
+// Labels of nx x ny pixels that lie between four grid points (top left, top right, bottom left, bottom right); fx and fy are
+// their positions, 0..1, fx readable up to the next multiple of 16. Every pixel is a convex mix of the corners, so a class
+// that some one other class beats (or, with a lower index, equals) at all four corners can win nowhere in the cell: only the
+// others are computed. A class beaten by different rivals at different corners may win in the middle and stays.
+// scratch: 4 * classes floats and classes bytes behind them.
+static void head_cell(const float *const corner[4], int classes, const float *fx, int nx, const float *fy, int ny, uint8_t *out,
+                      ptrdiff_t out_stride, float *scratch) {
+    // The class with the highest lowest corner dominates most of the rest.
+    int strong = 0;
+    float high = -3.4e38f;
+    for (int k = 0; k < classes; k++) {
+        float low = corner[0][k];
+        for (int i = 1; i < 4; i++)
+            if (corner[i][k] < low) low = corner[i][k];
+        if (low > high) high = low, strong = k;
+    }
+    int kept = 0;
+    uint8_t *ids = (uint8_t *)(scratch + 4 * (ptrdiff_t)classes);
+    for (int k = 0; k < classes; k++) {
+        bool beaten = k != strong;
+        for (int i = 0; i < 4 && beaten; i++)
+            beaten = k < strong ? corner[i][k] < corner[i][strong] : corner[i][k] <= corner[i][strong];
+        if (beaten) continue;
+        for (int i = 0; i < 4; i++) scratch[4 * kept + i] = corner[i][k];
+        ids[kept++] = (uint8_t)k;
+    }
+    for (int y = 0; y < ny; y++) {
+        const float t = fy[y];
+        for (int x = 0; x < nx; x += FS_LANES) {
+            const vf f = vf_load(fx + x);
+            vf best = vf_zero();
+            vi index = vi_set1(ids[0]);
+            for (int k = 0; k < kept; k++) {
+                const float *v = scratch + 4 * k;
+                const float left = v[0] + (v[2] - v[0]) * t, right = v[1] + (v[3] - v[1]) * t;
+                const vf value = vf_fma(vf_set1(right - left), f, vf_set1(left));
+                if (k == 0) best = value;
+                else vf_argmax(value, vi_set1(ids[k]), &best, &index);
+            }
+            if (nx - x >= FS_LANES) {
+                uint8_t lane[FS_LANES];
+                vi_store_u8(lane, index);
+                memcpy(out + y * out_stride + x, lane, FS_LANES);
+            } else {
+                uint8_t lane[FS_LANES];
+                vi_store_u8(lane, index);
+                memcpy(out + y * out_stride + x, lane, (size_t)(nx - x));
+            }
+        }
+    }
+}
+
+static void stretch_plane(const float *in, const fs_tap *taps, int count, float *out) {
+    for (int x = 0; x < count; x++) {
+        const float a = in[taps[x].lower], b = in[taps[x].upper];
+        out[x] = a + (b - a) * taps[x].fraction;
+    }
+}

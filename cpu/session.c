@@ -1,0 +1,359 @@
+// Makes a plan runnable: steps become phases (chains, pools, head), cuts are tuned, frames run on the team.
+#include "cpu/session.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cpu/head.h"
+#include "cpu/pyramid.h"
+#include "runtime/base/mem.h"
+
+typedef enum phase_kind { PHASE_CHAIN, PHASE_POOL, PHASE_PYRAMID_POOL, PHASE_BRANCHES, PHASE_LABELS, PHASE_ARGMAX, PHASE_LOGITS } phase_kind;
+
+typedef struct phase {
+    phase_kind kind;
+    int step;
+    int chain;  // CHAIN
+    int tensor; // POOL: input; PYRAMID_POOL: input; ARGMAX: input
+    int out, bins; // POOL
+} phase;
+
+typedef struct job {
+    fs_frame frame;
+    fs_outputs outputs;
+} job;
+
+enum { MAX_PHASES = FS_TEAM_PHASES - 2, MAX_IN_FLIGHT = 16, CUTS = 5, LABEL_ROWS = 4 };
+
+struct fs_cpu_session {
+    const fs_cpu_engine *engine;
+    fs_plan *plan;
+    fs_team *team;
+    int in_flight;
+    uint64_t submitted, waited; // tickets; only the session's one caller touches them
+    job jobs[MAX_IN_FLIGHT];
+    phase phases[MAX_PHASES];
+    int phase_count;
+    fs_chain chains[FS_MAX_OPS];
+    int chain_count;
+    fs_head head;
+    char *arena;
+    float *cells, *pooled, *branch; // pyramid: [50][128], [50][128], [50][32]
+    char *scratch;                  // [threads][scratch_bytes]
+    size_t scratch_bytes;
+    atomic_bool measure;
+    double seconds[FS_MAX_OPS]; // by step, of the last measured frame
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static phase *add_phase(fs_cpu_session *s, phase_kind kind, int step) {
+    phase *p = &s->phases[s->phase_count++];
+    memset(p, 0, sizeof *p);
+    p->kind = kind, p->step = step;
+    return p;
+}
+
+static fs_status add_step(fs_cpu_session *s, int index) {
+    const fs_step *step = &s->plan->program.step[index];
+    const fs_op *first = &s->plan->program.graph.op[step->op[0]];
+    if (step->kind == FS_STEP_HEAD) {
+        add_phase(s, PHASE_LABELS, index);
+        return FS_OK;
+    }
+    if (step->kind == FS_STEP_OP && first->kind == FS_OP_ARGMAX) {
+        add_phase(s, PHASE_ARGMAX, index)->tensor = first->in[0];
+        return FS_OK;
+    }
+    if (step->kind == FS_STEP_OP && first->kind == FS_OP_POOL) {
+        phase *p = add_phase(s, PHASE_POOL, index);
+        p->tensor = first->in[0], p->out = first->out, p->bins = first->bins;
+        return FS_OK;
+    }
+    if (step->kind == FS_STEP_PPM) {
+        add_phase(s, PHASE_PYRAMID_POOL, index)->tensor = first->in[0];
+        add_phase(s, PHASE_BRANCHES, index);
+    }
+    bool supported;
+    fs_chain *chain = &s->chains[s->chain_count];
+    FS_TRY(fs_chain_build(chain, s->engine, s->plan, step, &supported));
+    if (!supported) return fs_fail(FS_ERR_INTERNAL, "the CPU backend cannot run step '%s'", step->name);
+    chain->pooled = s->pooled;
+    add_phase(s, PHASE_CHAIN, index)->chain = s->chain_count++;
+    return FS_OK;
+}
+
+// The cuts to choose from, most promising first: columns keep the rings in the core's second-level cache, rows give every
+// thread a few tasks. More rows a task recompute fewer halo rows, more tasks level out uneven threads.
+static void cut(fs_chain *c, int choice, int threads) {
+    static const struct {
+        int columns, tasks; // column width (0: whole rows); tasks per thread, at least
+    } choices[CUTS] = {{64, 2}, {128, 2}, {0, 2}, {64, 4}, {32, 1}};
+    const fs_stage *last = &c->stage[c->stages - 1];
+    const int width = choices[choice].columns;
+    int across = width ? (last->w + width / 2) / width : 1;
+    if (across < 1) across = 1;
+    c->columns = (last->w + across - 1) / across;
+    int down = (choices[choice].tasks * threads + across - 1) / across;
+    if (down > last->h) down = last->h;
+    c->rows = (last->h + down - 1) / down;
+}
+
+static void pool_to_tensor(const fs_cpu_session *s, const phase *p, int group) {
+    const fs_graph *g = &s->plan->program.graph;
+    const fs_tensor *in = &g->tensor[p->tensor];
+    const fs_placement *from = &s->plan->place[p->tensor], *to = &s->plan->place[p->out];
+    const bool bf16 = s->engine->precision == FS_BF16;
+    float cells[36 * FS_PANEL];
+    const char *map = s->arena + from->offset + (size_t)group * FS_PANEL * (bf16 ? 2 : 4);
+    fs_pyramid_pool(s->engine->kernels, map, bf16, in->h, in->w, FS_PANEL, from->channel_stride, p->bins, 0, cells);
+    for (int i = 0; i < p->bins * p->bins; i++) {
+        const size_t at = (size_t)i * (size_t)to->channel_stride + (size_t)group * FS_PANEL;
+        if (bf16) s->engine->kernels->to_bf16(cells + i * FS_PANEL, (uint16_t *)(s->arena + to->offset) + at, FS_PANEL);
+        else memcpy((float *)(s->arena + to->offset) + at, cells + i * FS_PANEL, FS_PANEL * sizeof(float));
+    }
+}
+
+static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
+    switch (p->kind) {
+    case PHASE_CHAIN: return fs_chain_tasks(&s->chains[p->chain]);
+    case PHASE_POOL:
+    case PHASE_PYRAMID_POOL: return s->plan->program.graph.tensor[p->tensor].c / FS_PANEL;
+    case PHASE_BRANCHES: return 1;
+    case PHASE_LABELS: return j->outputs.labels ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
+    case PHASE_LOGITS: return j->outputs.logits ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
+    case PHASE_ARGMAX: return j->outputs.labels ? s->head.height : 0;
+    }
+    return 0;
+}
+
+static void run_task(fs_cpu_session *s, const phase *p, const job *j, int task, char *scratch) {
+    const fs_kernels *k = s->engine->kernels;
+    const fs_graph *g = &s->plan->program.graph;
+    const float *logits = (const float *)(s->arena + s->plan->place[g->logits].offset);
+    const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < s->head.h ? cell0 + LABEL_ROWS : s->head.h;
+    switch (p->kind) {
+    case PHASE_CHAIN: {
+        static const int orders[6][4] = {[FS_RGB8] = {0, 1, 2, 3}, [FS_BGR8] = {2, 1, 0, 3}, [FS_RGBA8] = {0, 1, 2, 3},
+                                         [FS_BGRA8] = {2, 1, 0, 3}, [FS_GRAY8] = {0, 0, 0, 0}};
+        static const int pixels[6] = {[FS_RGB8] = 3, [FS_BGR8] = 3, [FS_RGBA8] = 4, [FS_BGRA8] = 4, [FS_GRAY8] = 1};
+        fs_binding b = {.arena = s->arena, .place = s->plan->place, .frame = j->frame.plane[0], .frame_stride = j->frame.stride[0],
+                        .frame_pixel = pixels[j->frame.format]};
+        memcpy(b.frame_order, orders[j->frame.format], sizeof b.frame_order);
+        fs_chain_run(&s->chains[p->chain], &b, task, scratch);
+        break;
+    }
+    case PHASE_POOL: pool_to_tensor(s, p, task); break;
+    case PHASE_PYRAMID_POOL: {
+        static const int bins[4] = {1, 2, 3, 6}, first[4] = {0, 1, 5, 14};
+        const fs_tensor *t = &g->tensor[p->tensor];
+        const fs_placement *place = &s->plan->place[p->tensor];
+        for (int i = 0; i < 4; i++)
+            fs_pyramid_pool(k, s->arena + place->offset, s->engine->precision == FS_BF16, t->h, t->w, t->c, place->channel_stride, bins[i],
+                            task * FS_PANEL, s->cells + first[i] * 128);
+        break;
+    }
+    case PHASE_BRANCHES: fs_pyramid_branches(s->engine, s->cells, s->branch, s->pooled); break;
+    case PHASE_LABELS:
+        fs_head_labels(&s->head, k, logits, cell0, cell1, j->outputs.labels_map, j->outputs.labels, j->outputs.labels_stride, scratch);
+        break;
+    case PHASE_LOGITS: fs_head_logits(&s->head, k, logits, cell0, cell1, j->outputs.logits, scratch); break;
+    case PHASE_ARGMAX: {
+        const fs_placement *place = &s->plan->place[p->tensor];
+        const float *row = (const float *)(s->arena + place->offset) + (size_t)task * (size_t)s->head.width * (size_t)place->channel_stride;
+        uint8_t *out = j->outputs.labels + (size_t)task * j->outputs.labels_stride;
+        k->argmax(row, place->channel_stride, s->head.width, s->head.classes, out);
+        if (j->outputs.labels_map)
+            for (int x = 0; x < s->head.width; x++) out[x] = j->outputs.labels_map[out[x]];
+        break;
+    }
+    }
+}
+
+static void run_frame(void *user, int worker, uint64_t ticket) {
+    fs_cpu_session *s = user;
+    const job *j = &s->jobs[ticket % (uint64_t)s->in_flight];
+    char *scratch = s->scratch + (size_t)worker * s->scratch_bytes;
+    const bool measure = worker == 0 && atomic_load_explicit(&s->measure, memory_order_relaxed);
+    double before = 0;
+    if (measure) {
+        memset(s->seconds, 0, sizeof s->seconds);
+        before = now();
+    }
+    for (int i = 0; i < s->phase_count; i++) {
+        const phase *p = &s->phases[i];
+        const int tasks = phase_tasks(s, p, j);
+        int task;
+        while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, scratch);
+        fs_team_barrier(s->team, ticket, i);
+        if (measure) {
+            const double after = now();
+            s->seconds[p->step] += after - before;
+            before = after;
+        }
+    }
+}
+
+static fs_status allocate_scratch(fs_cpu_session *s) {
+    size_t most = fs_head_scratch(&s->head);
+    for (int i = 0; i < s->chain_count; i++) {
+        const size_t bytes = fs_chain_scratch(&s->chains[i]);
+        if (bytes > most) most = bytes;
+    }
+    // An odd number of cache lines between workers, and a page apart.
+    most = (most + 4095) / 4096 * 4096 + 64;
+    if (most <= s->scratch_bytes) return FS_OK;
+    char *grown = fs_calloc((size_t)fs_team_threads(s->team), most);
+    if (grown == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for %zu bytes of scratch a thread", most);
+    fs_free(s->scratch);
+    s->scratch = grown, s->scratch_bytes = most;
+    return FS_OK;
+}
+
+static void name_tactics(fs_cpu_session *s) {
+    for (int i = 0; i < s->phase_count; i++) {
+        char *name = s->plan->tactic[s->phases[i].step];
+        if (s->phases[i].kind == PHASE_CHAIN) {
+            const fs_chain *c = &s->chains[s->phases[i].chain];
+            snprintf(name, FS_NAME, "%s rows %dx%d", s->engine->kernels->name, c->rows, c->columns);
+        } else if (name[0] == '\0') {
+            snprintf(name, FS_NAME, "%s", s->engine->kernels->name);
+        }
+    }
+}
+
+// Runs whole frames, each with another cut for every chain, and keeps the quickest per chain. All cuts give the same bits,
+// so this changes speed only. Stops early when its time is up.
+static fs_status tune(fs_cpu_session *s) {
+    const double budget = 0.30, start = now();
+    const fs_graph *g = &s->plan->program.graph;
+    const size_t pixels = (size_t)g->height * (size_t)g->width;
+    uint8_t *space = fs_malloc(pixels, (size_t)g->model.channels + 1);
+    if (space == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for tuning");
+    uint32_t noise = 1;
+    for (size_t i = 0; i < pixels * (size_t)g->model.channels; i++) space[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
+    fs_frame frame = {.format = g->model.channels == 4 ? FS_RGBA8 : FS_RGB8, .width = g->width, .height = g->height, .plane = {space},
+                      .stride = {(size_t)g->width * (size_t)g->model.channels}};
+    fs_outputs outputs = {.labels = space + pixels * (size_t)g->model.channels, .labels_stride = (size_t)g->width};
+
+    double best[FS_MAX_OPS];
+    int choice[FS_MAX_OPS] = {0};
+    for (int i = 0; i < s->chain_count; i++) best[i] = 1e30;
+    fs_cpu_session_measure(s, true);
+    fs_status status = FS_OK;
+    double longest = 0;
+    for (int trial = -1; trial < 3 * CUTS; trial++) { // the first only touches memory
+        const int c = trial < 0 ? 0 : trial % CUTS;
+        const double began = now();
+        if (trial > 0 && began - start + longest > budget) break;
+        for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], c, fs_team_threads(s->team));
+        status = allocate_scratch(s);
+        if (status != FS_OK) break;
+        uint64_t ticket;
+        fs_cpu_session_submit(s, &frame, &outputs, &ticket);
+        fs_cpu_session_wait(s, ticket, -1);
+        if (trial < 0) continue;
+        for (int p = 0; p < s->phase_count; p++) {
+            const phase *tried = &s->phases[p];
+            if (tried->kind == PHASE_CHAIN && s->seconds[tried->step] < best[tried->chain])
+                best[tried->chain] = s->seconds[tried->step], choice[tried->chain] = c;
+        }
+        if (now() - began > longest) longest = now() - began;
+    }
+    fs_cpu_session_measure(s, false);
+    for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], choice[i], fs_team_threads(s->team));
+    fs_free(space);
+    return status;
+}
+
+static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) {
+    s->cells = fs_calloc(2 * FS_PYRAMID_CELLS, 128 * sizeof(float));
+    s->branch = fs_calloc(FS_PYRAMID_CELLS, 32 * sizeof(float));
+    s->arena = fs_calloc(1, s->plan->arena_bytes + 256); // a vector may read past the last pixel
+    if (s->cells == NULL || s->branch == NULL || s->arena == NULL)
+        return fs_fail(FS_ERR_MEMORY, "out of memory for %zu bytes of activations", s->plan->arena_bytes);
+    s->pooled = s->cells + FS_PYRAMID_CELLS * 128;
+    const fs_graph *g = &s->plan->program.graph;
+    FS_TRY(fs_head_init(&s->head, g, s->plan->place[g->logits].channel_stride));
+    for (int i = 0; i < s->plan->program.steps; i++) FS_TRY(add_step(s, i));
+    add_phase(s, PHASE_LOGITS, s->plan->program.steps - 1);
+    const int threads = config->threads > 0 ? config->threads : fs_team_cores();
+    for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], 0, threads);
+    FS_TRY(fs_team_open(threads, run_frame, s, &s->team));
+    FS_TRY(allocate_scratch(s));
+    if (config->tune >= 0) FS_TRY(tune(s));
+    name_tactics(s);
+    return FS_OK;
+}
+
+fs_status fs_cpu_session_open(const fs_cpu_engine *engine, fs_plan *plan, const fs_session_config *config, fs_cpu_session **session) {
+    fs_cpu_session *s = fs_calloc(1, sizeof *s);
+    if (s == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for a session");
+    s->engine = engine, s->plan = plan;
+    s->in_flight = config->in_flight;
+    const fs_status status = open_parts(s, config);
+    if (status != FS_OK) {
+        fs_cpu_session_close(s);
+        return status;
+    }
+    *session = s;
+    return FS_OK;
+}
+
+void fs_cpu_session_close(fs_cpu_session *s) {
+    if (s == NULL) return;
+    fs_team_close(s->team);
+    for (int i = 0; i < s->chain_count; i++) fs_chain_free(&s->chains[i]);
+    fs_head_free(&s->head);
+    fs_free(s->scratch);
+    fs_free(s->arena);
+    fs_free(s->branch);
+    fs_free(s->cells);
+    fs_free(s);
+}
+
+void fs_cpu_session_memory(const fs_cpu_session *s, fs_session_memory *memory) {
+    memory->arena = s->plan->arena_bytes;
+    memory->threads = fs_team_threads(s->team);
+    memory->scratch = s->scratch_bytes * (size_t)memory->threads + sizeof *s;
+}
+
+fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket) {
+    if (s->submitted - s->waited >= (uint64_t)s->in_flight)
+        return fs_fail(FS_ERR_STATE, "%d frames are in flight already: wait for one first", s->in_flight);
+    const uint64_t next = s->submitted + 1;
+    job *j = &s->jobs[next % (uint64_t)s->in_flight];
+    j->frame = *frame, j->outputs = *outputs;
+    s->submitted = next;
+    fs_team_submit(s->team, next);
+    *ticket = next;
+    return FS_OK;
+}
+
+fs_status fs_cpu_session_wait(fs_cpu_session *s, uint64_t ticket, int64_t timeout_ns) {
+    if (ticket == 0 || ticket > s->submitted) return fs_fail(FS_ERR_STATE, "no frame has ticket %llu", (unsigned long long)ticket);
+    if (ticket <= s->waited) return fs_fail(FS_ERR_STATE, "ticket %llu was waited for already", (unsigned long long)ticket);
+    if (!fs_team_wait(s->team, ticket, timeout_ns))
+        return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
+    s->waited = ticket;
+    return FS_OK;
+}
+
+void fs_cpu_session_measure(fs_cpu_session *s, bool on) { atomic_store(&s->measure, on); }
+double fs_cpu_session_step_seconds(const fs_cpu_session *s, int step) { return s->seconds[step]; }
+
+fs_status fs_cpu_session_cut(fs_cpu_session *s, int rows, int columns) {
+    for (int i = 0; i < s->chain_count; i++) {
+        fs_chain *c = &s->chains[i];
+        const fs_stage *last = &c->stage[c->stages - 1];
+        c->rows = rows < last->h ? rows : last->h;
+        c->columns = columns < last->w ? columns : last->w;
+    }
+    return allocate_scratch(s);
+}

@@ -1,0 +1,69 @@
+// The fastscnn command: picks the verb. Each verb has a file of its own.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host/cli/cli.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} verbs[] = {
+    {"segment", fs_verb_segment, "label every pixel of pictures: class maps, overlays, scores"},
+    {"bench", fs_verb_bench, "measure frames per second and latency"},
+    {"plan", fs_verb_plan, "print what runs for one frame: steps, bytes, FLOPs, roofline"},
+    {"info", fs_verb_info, "print what a model is: variant, classes, precision, memory"},
+    {"doctor", fs_verb_doctor, "check this machine: backends, and what is missing"},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static void help(FILE *file) {
+    fputs("Usage: fastscnn VERB [OPTION]...\n\n"
+          "Real-time semantic segmentation with Fast-SCNN: camera frame in, class map out.\n\nVerbs:\n",
+          file);
+    for (size_t i = 0; i < VERBS; i++) fprintf(file, "  %-9s %s\n", verbs[i].name, verbs[i].summary);
+    fputs("\n  fastscnn VERB --help   options and examples of a verb\n"
+          "  fastscnn --version     version of the program\n\n"
+          "Examples:\n"
+          "  fastscnn doctor\n"
+          "  fastscnn bench --size 1024x2048 --json result.json\n"
+          "  fastscnn segment street.jpg --weights model.safetensors --overlay out.png\n\n"
+          "Exit codes: 0 fine, 1 failed, 2 bad usage.\n",
+          file);
+}
+
+static int run(int argc, char **argv) {
+    if (argc < 2) {
+        help(stderr);
+        return FS_EXIT_USAGE;
+    }
+    const char *verb = argv[1];
+    if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0) {
+        help(stdout);
+        return FS_EXIT_OK;
+    }
+    if (strcmp(verb, "--version") == 0) {
+        printf("fastscnn %s", fscnn_version_string());
+        if (strcmp(FS_COMMIT, "unknown") != 0) printf(" (%s)", FS_COMMIT);
+        putchar('\n');
+        return FS_EXIT_OK;
+    }
+    for (size_t i = 0; i < VERBS; i++)
+        if (strcmp(verb, verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
+
+    fprintf(stderr, "fastscnn: unknown %s '%s'; the verbs are:", verb[0] == '-' ? "option" : "verb", verb);
+    for (size_t i = 0; i < VERBS; i++) fprintf(stderr, "%s %s", i == 0 ? "" : ",", verbs[i].name);
+    fputs("; see 'fastscnn --help'\n", stderr);
+    return FS_EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    int code = run(argc, argv);
+    bool lost = ferror(stdout) != 0;
+    if (fflush(stdout) != 0 || lost) {
+        fs_complain("cannot write to standard output%s%s", errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+        if (code == FS_EXIT_OK) code = FS_EXIT_FAILED;
+    }
+    return code;
+}

@@ -1,0 +1,202 @@
+// Public calls on engines: errors, options, opening, information.
+#include "host/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/backend.h"
+#include "runtime/base/log.h"
+#include "runtime/base/mem.h"
+
+#define SAME(a, b) _Static_assert((int)(a) == (int)(b), "public and internal numbers agree")
+SAME(FSCNN_ERR_ARGUMENT, FS_ERR_ARGUMENT);
+SAME(FSCNN_ERR_STATE, FS_ERR_STATE);
+SAME(FSCNN_ERR_UNSUPPORTED, FS_ERR_UNSUPPORTED);
+SAME(FSCNN_ERR_TIMEOUT, FS_ERR_TIMEOUT);
+SAME(FSCNN_ERR_IO, FS_ERR_IO);
+SAME(FSCNN_ERR_FORMAT, FS_ERR_FORMAT);
+SAME(FSCNN_ERR_WEIGHTS, FS_ERR_WEIGHTS);
+SAME(FSCNN_ERR_LIMIT, FS_ERR_LIMIT);
+SAME(FSCNN_ERR_MEMORY, FS_ERR_MEMORY);
+SAME(FSCNN_ERR_SYSTEM, FS_ERR_SYSTEM);
+SAME(FSCNN_ERR_DEVICE, FS_ERR_DEVICE);
+SAME(FSCNN_ERR_BACKEND, FS_ERR_BACKEND);
+SAME(FSCNN_ERR_INTERNAL, FS_ERR_INTERNAL);
+SAME(FSCNN_PRECISION_FP32, FS_FP32);
+SAME(FSCNN_PRECISION_INT8, FS_INT8);
+SAME(FSCNN_RGB8, FS_RGB8);
+SAME(FSCNN_PLANAR_F32, FS_PLANAR_F32);
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+const char *fscnn_version_string(void) {
+    return TEXT(FSCNN_VERSION_MAJOR) "." TEXT(FSCNN_VERSION_MINOR) "." TEXT(FSCNN_VERSION_PATCH);
+}
+
+const char *fscnn_status_name(fscnn_status status) { return fs_status_name((fs_status)status); }
+const char *fscnn_error(void) { return fs_error_text(); }
+
+fs_status fs_take_struct(const void *from, void *to, size_t size, const char *name) {
+    uint32_t given;
+    memcpy(&given, from, sizeof given);
+    if (given < sizeof given || given > 4096)
+        return fs_fail(FS_ERR_ARGUMENT, "%s.struct_size is %u: fill the struct with %s_init first", name, given, name);
+    for (size_t i = size; i < given; i++)
+        if (((const char *)from)[i])
+            return fs_fail(FS_ERR_UNSUPPORTED, "%s asks for something that this version (%s) does not know; update the library", name,
+                           fscnn_version_string());
+    memset(to, 0, size);
+    memcpy(to, from, given < size ? given : size);
+    return FS_OK;
+}
+
+fs_status fs_give_struct(const void *from, void *to, size_t size, const char *name) {
+    uint32_t room;
+    memcpy(&room, to, sizeof room);
+    if (room < sizeof room || room > 4096)
+        return fs_fail(FS_ERR_ARGUMENT, "%s.struct_size is %u: fill the struct with %s_init first", name, room, name);
+    memcpy((char *)to + sizeof room, (const char *)from + sizeof room, (room < size ? room : size) - sizeof room);
+    return FS_OK;
+}
+
+void fscnn_engine_options_init(fscnn_engine_options *options) {
+    if (options) *options = (fscnn_engine_options){.struct_size = sizeof *options};
+}
+
+void fscnn_engine_info_init(fscnn_engine_info *info) {
+    if (info) *info = (fscnn_engine_info){.struct_size = sizeof *info};
+}
+
+void fscnn_backend_info_init(fscnn_backend_info *info) {
+    if (info) *info = (fscnn_backend_info){.struct_size = sizeof *info};
+}
+
+const fs_backend *fs_backend_find(fscnn_backend backend) { return backend == FSCNN_BACKEND_CPU ? &fs_cpu_backend : NULL; }
+
+fscnn_status fscnn_backend_query(fscnn_backend backend, fscnn_backend_info *info) {
+    if (info == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_backend_query: info is NULL");
+    if (backend != FSCNN_BACKEND_CPU && backend != FSCNN_BACKEND_CUDA)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_backend_query: ask for FSCNN_BACKEND_CPU or FSCNN_BACKEND_CUDA");
+    fscnn_backend_info answer = {.struct_size = sizeof answer};
+    const fs_backend *table = fs_backend_find(backend);
+    if (table) {
+        fs_probe probe;
+        table->probe(&probe);
+        answer.usable = probe.usable;
+        snprintf(answer.device, sizeof answer.device, "%s", probe.device);
+        snprintf(answer.detail, sizeof answer.detail, "%s", probe.detail);
+    } else {
+        snprintf(answer.detail, sizeof answer.detail, "this build has no CUDA backend; frames run on the CPU");
+    }
+    return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_backend_info");
+}
+
+// Checks the caller's options and turns them into a backend, a precision and a set of rewrites.
+static fs_status choose(const fscnn_engine_options *given, fscnn_engine *e, fs_engine_config *config) {
+    fscnn_engine_options o;
+    fscnn_engine_options_init(&o);
+    if (given) FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_engine_options"));
+    if ((unsigned)o.backend > FSCNN_BACKEND_CUDA) return fs_fail(FS_ERR_ARGUMENT, "backend %d is none of the fscnn_backend values", o.backend);
+    if ((unsigned)o.precision > FSCNN_PRECISION_INT8)
+        return fs_fail(FS_ERR_ARGUMENT, "precision %d is none of the fscnn_precision values", o.precision);
+    FS_TRY(fs_rewrites_parse(o.disable_fusion, &e->rewrites_off));
+    e->backend = fs_backend_find(o.backend == FSCNN_BACKEND_AUTO ? FSCNN_BACKEND_CPU : o.backend);
+    if (e->backend == NULL) return fs_fail(FS_ERR_DEVICE, "this build has no CUDA backend; use the CPU backend");
+    fs_probe probe;
+    e->backend->probe(&probe);
+    if (!probe.usable) return fs_fail(FS_ERR_DEVICE, "%s", probe.detail);
+    e->precision = o.precision == FSCNN_PRECISION_AUTO ? probe.best : (fs_precision)o.precision;
+    if (!(probe.precisions >> e->precision & 1))
+        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend does not run %s; leave the precision to auto", e->backend->name,
+                       fs_precision_name(e->precision));
+    snprintf(e->device, sizeof e->device, "%s", probe.device);
+    *config = (fs_engine_config){.precision = e->precision, .device = o.device};
+    return FS_OK;
+}
+
+// Takes over `weights`.
+static fs_status finish(fscnn_engine *e, const fs_engine_config *config, fs_weights *weights) {
+    e->model = weights->model;
+    const fs_status status = e->backend->engine_open(weights, config, &e->state);
+    fs_weights_free(weights);
+    return status;
+}
+
+static fs_status load(const char *path, const void *data, size_t size, fs_weights *weights, fs_labels *labels) {
+    if (data) return fs_weights_parse(data, size, "weights in memory", weights, labels);
+    if (strncmp(path, "random:", 7) != 0) return fs_weights_load(path, weights, labels);
+    char *end;
+    const unsigned long long seed = strtoull(path + 7, &end, 10);
+    if (path[7] < '0' || path[7] > '9' || *end) return fs_fail(FS_ERR_ARGUMENT, "'%s': write random:SEED with a whole number, as random:1", path);
+    fs_model model;
+    fs_model_init(&model, FS_PAPER);
+    return fs_weights_random(&model, seed, weights, labels);
+}
+
+static fscnn_status open_engine(const char *path, const void *data, size_t size, const fscnn_engine_options *options, fscnn_engine **engine) {
+    fscnn_engine *e = fs_calloc(1, sizeof *e);
+    if (e == NULL) return (fscnn_status)fs_fail(FS_ERR_MEMORY, "out of memory for an engine");
+    atomic_init(&e->references, 1);
+    fs_engine_config config;
+    fs_weights weights = {0};
+    fs_status status = choose(options, e, &config);
+    if (status == FS_OK) status = load(path, data, size, &weights, &e->labels);
+    if (status == FS_OK) status = finish(e, &config, &weights);
+    if (status != FS_OK) {
+        fs_free(e);
+        return (fscnn_status)status;
+    }
+    fs_log(3, "engine: %s, %d classes, %s on %s", fs_variant_name(e->model.variant), e->model.classes, fs_precision_name(e->precision), e->device);
+    *engine = e;
+    return FSCNN_OK;
+}
+
+fscnn_status fscnn_engine_open(const char *weights, const fscnn_engine_options *options, fscnn_engine **engine) {
+    if (weights == NULL || engine == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_open: weights and engine must not be NULL");
+    return open_engine(weights, NULL, 0, options, engine);
+}
+
+fscnn_status fscnn_engine_open_memory(const void *data, size_t size, const fscnn_engine_options *options, fscnn_engine **engine) {
+    if (data == NULL || engine == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_open_memory: data and engine must not be NULL");
+    return open_engine(NULL, data, size, options, engine);
+}
+
+void fs_engine_release(fscnn_engine *e) {
+    if (atomic_fetch_sub(&e->references, 1) != 1) return;
+    e->backend->engine_close(e->state);
+    fs_free(e);
+}
+
+void fscnn_engine_close(fscnn_engine **engine) {
+    if (engine == NULL || *engine == NULL) return;
+    fs_engine_release(*engine);
+    *engine = NULL;
+}
+
+fscnn_status fscnn_engine_get_info(const fscnn_engine *e, fscnn_engine_info *info) {
+    if (e == NULL || info == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_get_info: engine and info must not be NULL");
+    const fscnn_engine_info answer = {
+        .struct_size = sizeof answer,
+        .backend = FSCNN_BACKEND_CPU,
+        .precision = (fscnn_precision)e->precision,
+        .channels = e->model.channels,
+        .classes = e->model.classes,
+        .variant = fs_variant_name(e->model.variant),
+        .device = e->device,
+        .weights_bytes = e->backend->engine_bytes(e->state),
+    };
+    return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_engine_info");
+}
+
+const char *fscnn_engine_class_name(const fscnn_engine *e, int32_t index) {
+    return e && index >= 0 && index < e->model.classes ? e->labels.name[index] : NULL;
+}
+
+fscnn_status fscnn_engine_class_color(const fscnn_engine *e, int32_t index, uint8_t rgb[3]) {
+    if (e == NULL || rgb == NULL || index < 0 || index >= e->model.classes)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_class_color: class %d is not one of the model's", index);
+    memcpy(rgb, e->labels.palette[index], 3);
+    return FSCNN_OK;
+}

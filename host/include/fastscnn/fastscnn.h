@@ -1,0 +1,221 @@
+// libfastscnn: real-time semantic segmentation with Fast-SCNN (arXiv 1902.04502): camera frame in, class map out.
+//
+//     fscnn_engine *engine;  fscnn_session *session;
+//     fscnn_engine_open("model.safetensors", NULL, &engine);
+//     fscnn_session_open(engine, NULL, &session);
+//     fscnn_run(session, &frame, &outputs);
+//     fscnn_session_close(&session);  fscnn_engine_close(&engine);
+//
+// An engine holds the weights; it is immutable after opening and may be shared by any number of threads. A session holds
+// the buffers and worker threads for one network size; one thread at a time. Every call that can fail returns an
+// fscnn_status and leaves its outputs untouched on failure; fscnn_error() has the reason in words. The library never prints,
+// aborts or exits. Structs begin with struct_size: fill them with their _init function, then set what you need; zero in
+// any other field means its default. C99 and C++; no other header of this library or of CUDA is needed.
+#ifndef FASTSCNN_H
+#define FASTSCNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FSCNN_VERSION_MAJOR 0
+#define FSCNN_VERSION_MINOR 1
+#define FSCNN_VERSION_PATCH 0
+
+#if defined(FSCNN_STATIC)
+#define FSCNN_API
+#else
+#define FSCNN_API __attribute__((visibility("default")))
+#endif
+
+// "0.1.0": the version of the library that is running, which may be newer than the header. Static storage.
+FSCNN_API const char *fscnn_version_string(void);
+
+// ---- Errors -----------------------------------------------------------------------------------------------------------
+
+// Values are pinned, in bands of ten; new ones are added at the end of a band.
+typedef enum fscnn_status {
+    FSCNN_OK = 0,
+    FSCNN_ERR_ARGUMENT = 1,    // NULL, out of range, contradictory
+    FSCNN_ERR_STATE = 2,       // right call, wrong moment
+    FSCNN_ERR_UNSUPPORTED = 3, // valid, but this build or backend cannot do it
+    FSCNN_ERR_TIMEOUT = 4,     // the wait ended before the frame did; the frame goes on
+    FSCNN_ERR_IO = 10,         // cannot open, read or write
+    FSCNN_ERR_FORMAT = 11,     // not the format it claims to be, truncated or damaged
+    FSCNN_ERR_WEIGHTS = 12,    // a sound file whose tensors do not fit the network
+    FSCNN_ERR_LIMIT = 13,      // larger than this library accepts
+    FSCNN_ERR_MEMORY = 20,     // an allocation failed
+    FSCNN_ERR_SYSTEM = 21,     // the operating system refused
+    FSCNN_ERR_DEVICE = 30,     // no usable device
+    FSCNN_ERR_BACKEND = 31,    // a backend library failed
+    FSCNN_ERR_INTERNAL = 40    // a bug in this library
+} fscnn_status;
+
+// Short name of a status ("weights", "timeout"); never NULL. Static storage. Any thread.
+FSCNN_API const char *fscnn_status_name(fscnn_status status);
+// The text of this thread's last failure, "" before the first. Valid until the thread's next failing call.
+FSCNN_API const char *fscnn_error(void);
+
+typedef enum fscnn_log_level { FSCNN_LOG_ERROR = 1, FSCNN_LOG_WARNING = 2, FSCNN_LOG_INFO = 3, FSCNN_LOG_DEBUG = 4 } fscnn_log_level;
+typedef void (*fscnn_log_fn)(void *user, fscnn_log_level level, const char *message);
+// Messages up to `level` go to `callback` (NULL: nowhere, the default). Process-wide; call it before opening engines. The
+// callback may run on any thread that calls the library, never on the frame path.
+FSCNN_API void fscnn_set_log(fscnn_log_fn callback, void *user, fscnn_log_level level);
+
+// ---- Engine -----------------------------------------------------------------------------------------------------------
+
+typedef struct fscnn_engine fscnn_engine;   // thread-safe, immutable, shared by sessions
+typedef struct fscnn_session fscnn_session; // one thread at a time
+
+typedef enum fscnn_backend { FSCNN_BACKEND_AUTO = 0, FSCNN_BACKEND_CPU = 1, FSCNN_BACKEND_CUDA = 2 } fscnn_backend;
+
+typedef enum fscnn_precision {
+    FSCNN_PRECISION_AUTO = 0, // the fastest that this machine computes natively and that holds the accuracy bound
+    FSCNN_PRECISION_FP32 = 1,
+    FSCNN_PRECISION_BF16 = 2, // bfloat16 storage and products, float accumulation
+    FSCNN_PRECISION_FP16 = 3, // CUDA
+    FSCNN_PRECISION_INT8 = 4
+} fscnn_precision;
+
+typedef struct fscnn_engine_options {
+    uint32_t struct_size; // set by fscnn_engine_options_init
+    fscnn_backend backend;
+    fscnn_precision precision;
+    int32_t device;             // ordinal of the GPU; ignored by the CPU backend
+    const char *disable_fusion; // comma-separated names of rewrites to leave out ("all" for every one), NULL for none
+} fscnn_engine_options;
+FSCNN_API void fscnn_engine_options_init(fscnn_engine_options *options);
+
+// Opens a safetensors weights file (see docs/weights.md; weights/convert.py makes one from a published checkpoint), or
+// "random:SEED" for deterministic random weights of the paper's network with 19 classes. NULL options: all defaults.
+// *engine is written only on success; free it with fscnn_engine_close. Any thread.
+FSCNN_API fscnn_status fscnn_engine_open(const char *weights, const fscnn_engine_options *options, fscnn_engine **engine);
+// Weights from memory (a whole safetensors file; copied, may be freed after the call).
+FSCNN_API fscnn_status fscnn_engine_open_memory(const void *data, size_t size, const fscnn_engine_options *options,
+                                                fscnn_engine **engine);
+// Frees the engine when its last session is closed, nulls the caller's pointer; accepts NULL and a pointer to NULL.
+FSCNN_API void fscnn_engine_close(fscnn_engine **engine);
+
+typedef struct fscnn_engine_info {
+    uint32_t struct_size; // set by fscnn_engine_info_init
+    fscnn_backend backend;
+    fscnn_precision precision; // what AUTO became
+    int32_t channels;          // 3: RGB; 4: RGB and A (thermal, say)
+    int32_t classes;
+    const char *variant;        // "paper", "tramac", "mmseg", "paddleseg", "leftthomas"; owned by the engine
+    const char *device;         // "AMD EPYC 7763, AVX2"; owned by the engine
+    uint64_t weights_bytes;     // of prepared weights, shared by all sessions
+} fscnn_engine_info;
+FSCNN_API void fscnn_engine_info_init(fscnn_engine_info *info);
+FSCNN_API fscnn_status fscnn_engine_get_info(const fscnn_engine *engine, fscnn_engine_info *info);
+// Name of a class, NULL when out of range; owned by the engine. Its display colour as RGB.
+FSCNN_API const char *fscnn_engine_class_name(const fscnn_engine *engine, int32_t index);
+FSCNN_API fscnn_status fscnn_engine_class_color(const fscnn_engine *engine, int32_t index, uint8_t rgb[3]);
+
+// ---- Frames and outputs -------------------------------------------------------------------------------------------------
+
+typedef enum fscnn_format {
+    FSCNN_RGB8 = 1,
+    FSCNN_BGR8 = 2,
+    FSCNN_RGBA8 = 3, // A is the 4th channel of a 4-channel model, ignored by a 3-channel one
+    FSCNN_BGRA8 = 4,
+    FSCNN_GRAY8 = 5,
+    FSCNN_NV12 = 6,
+    FSCNN_I420 = 7,
+    FSCNN_PLANAR_F32 = 8 // [channels] planes of float in 0..1
+} fscnn_format;
+
+typedef enum fscnn_memory { FSCNN_MEMORY_HOST = 0, FSCNN_MEMORY_PINNED = 1, FSCNN_MEMORY_DEVICE = 2 } fscnn_memory;
+typedef enum fscnn_matrix { FSCNN_MATRIX_AUTO = 0, FSCNN_MATRIX_BT601 = 1, FSCNN_MATRIX_BT709 = 2 } fscnn_matrix;
+typedef enum fscnn_range { FSCNN_RANGE_AUTO = 0, FSCNN_RANGE_LIMITED = 1, FSCNN_RANGE_FULL = 2 } fscnn_range;
+
+// One picture, borrowed: the pixels must stay valid and unchanged until the frame's wait returns.
+typedef struct fscnn_frame {
+    uint32_t struct_size; // set by fscnn_frame_init
+    fscnn_format format;
+    int32_t width, height; // pixels
+    const void *plane[4];
+    size_t stride[4]; // bytes from one row to the next; 0 means tightly packed
+    fscnn_memory memory;
+    fscnn_matrix matrix; // NV12, I420: AUTO is BT.709 from 720 rows up, else BT.601
+    fscnn_range range;   // NV12, I420: AUTO is limited
+} fscnn_frame;
+FSCNN_API void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, int32_t height, const void *pixels);
+
+// What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, written only when the
+// frame succeeds, of the session's network size, host memory, and not overlapping the frame.
+typedef struct fscnn_outputs {
+    uint32_t struct_size;      // set by fscnn_outputs_init
+    uint8_t *labels;           // [height][labels_stride]: class index per pixel; ties go to the lowest index
+    size_t labels_stride;      // bytes; 0 means width
+    const uint8_t *labels_map; // 256 entries applied to each label, or NULL; borrowed like the frame
+    float *logits;             // [classes][height][width] before softmax, bilinear from 1/8 size; float32
+} fscnn_outputs;
+FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
+
+// ---- Session ------------------------------------------------------------------------------------------------------------
+
+typedef struct fscnn_session_options {
+    uint32_t struct_size;  // set by fscnn_session_options_init
+    int32_t width, height; // network size; 0 means 2048 x 1024. 64..16384 each, any value
+    int32_t threads;       // CPU worker threads; 0 means one per available core
+    int32_t in_flight;     // frames that may be submitted and not yet waited for, 1..16; 0 means 2
+    int32_t tune;          // 0: time the tactics of each step while opening (all give identical bits); -1: take the first
+} fscnn_session_options;
+FSCNN_API void fscnn_session_options_init(fscnn_session_options *options);
+
+// Allocates everything that frames of this size need, starts the workers, tunes. The session keeps the engine alive.
+FSCNN_API fscnn_status fscnn_session_open(fscnn_engine *engine, const fscnn_session_options *options,
+                                          fscnn_session **session);
+// Waits for frames in flight, frees, nulls the pointer; accepts NULL and a pointer to NULL.
+FSCNN_API void fscnn_session_close(fscnn_session **session);
+
+typedef struct fscnn_session_info {
+    uint32_t struct_size; // set by fscnn_session_info_init
+    int32_t width, height, threads, in_flight, steps;
+    uint64_t arena_bytes;   // activations
+    uint64_t scratch_bytes; // all other memory of this session
+    uint64_t flops;         // per frame, 2 per multiply-add
+} fscnn_session_info;
+FSCNN_API void fscnn_session_info_init(fscnn_session_info *info);
+FSCNN_API fscnn_status fscnn_session_get_info(const fscnn_session *session, fscnn_session_info *info);
+
+// Runs one frame to its end: submit and wait.
+FSCNN_API fscnn_status fscnn_run(fscnn_session *session, const fscnn_frame *frame, const fscnn_outputs *outputs);
+
+// Queues a frame and returns at once with its ticket (counting from 1). No allocation, no lock. FSCNN_ERR_STATE when
+// in_flight frames have not been waited for. The structs are copied; the memory that they point to is not.
+FSCNN_API fscnn_status fscnn_submit(fscnn_session *session, const fscnn_frame *frame, const fscnn_outputs *outputs,
+                                    uint64_t *ticket);
+// Waits for a ticket. timeout_ns < 0: for ever; 0: polls. FSCNN_ERR_TIMEOUT leaves the frame running. Frames finish in
+// order; waiting for one releases all before it. A ticket waited for already gives FSCNN_ERR_STATE.
+FSCNN_API fscnn_status fscnn_wait(fscnn_session *session, uint64_t ticket, int64_t timeout_ns);
+
+// ---- Plan -----------------------------------------------------------------------------------------------------------------
+
+typedef enum fscnn_plan_format { FSCNN_PLAN_TEXT = 0, FSCNN_PLAN_JSON = 1, FSCNN_PLAN_DOT = 2 } fscnn_plan_format;
+// The session's plan: each step with shapes, bytes, FLOPs, tactic and its roofline time on `device` ("h100", "a100",
+// "rtx4090", "orin", "cpu"; NULL for the session's own). *text is allocated: free it with fscnn_text_free.
+FSCNN_API fscnn_status fscnn_session_plan(const fscnn_session *session, fscnn_plan_format format, const char *device,
+                                          char **text);
+FSCNN_API void fscnn_text_free(char **text);
+
+// ---- Devices --------------------------------------------------------------------------------------------------------------
+
+typedef struct fscnn_backend_info {
+    uint32_t struct_size; // set by fscnn_backend_info_init
+    int32_t usable;       // 1 or 0
+    char device[128];     // "AMD EPYC 7763, 2 cores, AVX2"
+    char detail[512];     // libraries and precisions; when not usable, why and what to do
+} fscnn_backend_info;
+FSCNN_API void fscnn_backend_info_init(fscnn_backend_info *info);
+// FSCNN_OK with usable = 0 when the backend is absent. FSCNN_ERR_ARGUMENT for FSCNN_BACKEND_AUTO.
+FSCNN_API fscnn_status fscnn_backend_query(fscnn_backend backend, fscnn_backend_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,198 @@
+// Public calls on sessions: options, frames, outputs, submit and wait, plan. Validates; backends do not.
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/engine.h"
+#include "runtime/base/mem.h"
+
+struct fscnn_session {
+    fscnn_engine *engine;
+    fs_plan *plan; // large, so apart
+    void *state;   // the backend's session
+    int in_flight;
+};
+
+void fscnn_session_options_init(fscnn_session_options *options) {
+    if (options) *options = (fscnn_session_options){.struct_size = sizeof *options};
+}
+
+void fscnn_session_info_init(fscnn_session_info *info) {
+    if (info) *info = (fscnn_session_info){.struct_size = sizeof *info};
+}
+
+void fscnn_outputs_init(fscnn_outputs *outputs) {
+    if (outputs) *outputs = (fscnn_outputs){.struct_size = sizeof *outputs};
+}
+
+void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, int32_t height, const void *pixels) {
+    if (frame == NULL) return;
+    *frame = (fscnn_frame){.struct_size = sizeof *frame, .format = format, .width = width, .height = height};
+    frame->plane[0] = pixels;
+}
+
+static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) {
+    const fscnn_engine *e = s->engine;
+    const int width = o->width ? o->width : 2048, height = o->height ? o->height : 1024;
+    if (o->threads < 0 || o->threads > 256) return fs_fail(FS_ERR_ARGUMENT, "threads = %d is outside 0..256 (0: all cores)", o->threads);
+    if (o->in_flight < 0 || o->in_flight > 16) return fs_fail(FS_ERR_ARGUMENT, "in_flight = %d is outside 0..16 (0: 2)", o->in_flight);
+    if (o->tune < -1 || o->tune > 0) return fs_fail(FS_ERR_ARGUMENT, "tune = %d is neither 0 nor -1", o->tune);
+    s->in_flight = o->in_flight ? o->in_flight : 2;
+    s->plan = fs_calloc(1, sizeof *s->plan);
+    if (s->plan == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the plan");
+    const fs_plan_options options = {.precision = e->precision, .rewrites_off = e->rewrites_off,
+                                     .channel_multiple = e->backend->channel_multiple, .supports = e->backend->supports};
+    FS_TRY(fs_plan_build(s->plan, &e->model, height, width, &options));
+    const fs_session_config config = {.threads = o->threads, .in_flight = s->in_flight, .tune = o->tune};
+    return e->backend->session_open(e->state, s->plan, &config, &s->state);
+}
+
+fscnn_status fscnn_session_open(fscnn_engine *engine, const fscnn_session_options *given, fscnn_session **session) {
+    if (engine == NULL || session == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_open: engine and session must not be NULL");
+    fscnn_session_options o;
+    fscnn_session_options_init(&o);
+    if (given) {
+        const fs_status status = fs_take_struct(given, &o, sizeof o, "fscnn_session_options");
+        if (status != FS_OK) return (fscnn_status)status;
+    }
+    fscnn_session *s = fs_calloc(1, sizeof *s);
+    if (s == NULL) return (fscnn_status)fs_fail(FS_ERR_MEMORY, "out of memory for a session");
+    s->engine = engine;
+    const fs_status status = open_session(s, &o);
+    if (status != FS_OK) {
+        fs_free(s->plan);
+        fs_free(s);
+        return (fscnn_status)status;
+    }
+    atomic_fetch_add(&engine->references, 1);
+    *session = s;
+    return FSCNN_OK;
+}
+
+void fscnn_session_close(fscnn_session **session) {
+    if (session == NULL || *session == NULL) return;
+    fscnn_session *s = *session;
+    s->engine->backend->session_close(s->state);
+    fs_engine_release(s->engine);
+    fs_free(s->plan);
+    fs_free(s);
+    *session = NULL;
+}
+
+fscnn_status fscnn_session_get_info(const fscnn_session *s, fscnn_session_info *info) {
+    if (s == NULL || info == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_get_info: session and info must not be NULL");
+    fs_session_memory memory = {0};
+    s->engine->backend->session_memory(s->state, &memory);
+    double flops = 0;
+    for (int i = 0; i < s->plan->program.steps; i++) flops += s->plan->cost[i].flops;
+    const fscnn_session_info answer = {
+        .struct_size = sizeof answer,
+        .width = s->plan->program.graph.width,
+        .height = s->plan->program.graph.height,
+        .threads = memory.threads,
+        .in_flight = s->in_flight,
+        .steps = s->plan->program.steps,
+        .arena_bytes = memory.arena,
+        .scratch_bytes = memory.scratch,
+        .flops = (uint64_t)flops,
+    };
+    return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_session_info");
+}
+
+// Bytes of a tightly packed row of each plane of a format; 0 where the format has no such plane.
+static size_t row_bytes(fs_format format, int width, int plane) {
+    const size_t w = (size_t)width, half = (w + 1) / 2;
+    switch (format) {
+    case FS_RGB8:
+    case FS_BGR8: return plane == 0 ? 3 * w : 0;
+    case FS_RGBA8:
+    case FS_BGRA8: return plane == 0 ? 4 * w : 0;
+    case FS_GRAY8: return plane == 0 ? w : 0;
+    case FS_NV12: return plane == 0 ? w : plane == 1 ? 2 * half : 0;
+    case FS_I420: return plane == 0 ? w : plane < 3 ? half : 0;
+    case FS_PLANAR_F32: return plane < 3 ? 4 * w : 0;
+    }
+    return 0;
+}
+
+static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, fs_frame *frame) {
+    fscnn_frame f;
+    FS_TRY(fs_take_struct(given, &f, sizeof f, "fscnn_frame"));
+    if (f.format < FSCNN_RGB8 || f.format > FSCNN_PLANAR_F32) return fs_fail(FS_ERR_ARGUMENT, "frame.format %d is none of the fscnn_format values", f.format);
+    if (f.width < 1 || f.height < 1 || f.width > 65536 || f.height > 65536)
+        return fs_fail(FS_ERR_ARGUMENT, "frame size %dx%d is not a picture's", f.width, f.height);
+    if ((unsigned)f.memory > FSCNN_MEMORY_DEVICE || (unsigned)f.matrix > FSCNN_MATRIX_BT709 || (unsigned)f.range > FSCNN_RANGE_FULL)
+        return fs_fail(FS_ERR_ARGUMENT, "frame.memory, matrix or range is none of its values");
+    *frame = (fs_frame){.format = (fs_format)f.format, .width = f.width, .height = f.height, .memory = f.memory, .matrix = f.matrix, .range = f.range};
+    for (int i = 0; i < 4; i++) {
+        const size_t row = row_bytes(frame->format, f.width, i);
+        if (row == 0) continue;
+        if (f.plane[i] == NULL) return fs_fail(FS_ERR_ARGUMENT, "frame.plane[%d] is NULL", i);
+        if (f.stride[i] != 0 && f.stride[i] < row)
+            return fs_fail(FS_ERR_ARGUMENT, "frame.stride[%d] is %zu bytes, a row has %zu", i, f.stride[i], row);
+        frame->plane[i] = f.plane[i], frame->stride[i] = f.stride[i] ? f.stride[i] : row;
+    }
+    return s->engine->backend->accepts(frame, &s->plan->program.graph);
+}
+
+static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *given, fs_outputs *outputs) {
+    fscnn_outputs o;
+    FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
+    const size_t width = (size_t)s->plan->program.graph.width;
+    if (o.labels == NULL && o.logits == NULL) return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels or logits");
+    if (o.labels_stride != 0 && o.labels_stride < width)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes, a row has %zu", o.labels_stride, width);
+    *outputs = (fs_outputs){.labels = o.labels, .labels_stride = o.labels_stride ? o.labels_stride : width, .labels_map = o.labels_map, .logits = o.logits};
+    return FS_OK;
+}
+
+static fs_status submit(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs, uint64_t *ticket) {
+    if (s == NULL || frame == NULL || outputs == NULL || ticket == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "session, frame, outputs and ticket must not be NULL");
+    fs_frame f;
+    fs_outputs o;
+    FS_TRY(check_frame(s, frame, &f));
+    FS_TRY(check_outputs(s, outputs, &o));
+    return s->engine->backend->submit(s->state, &f, &o, ticket);
+}
+
+fscnn_status fscnn_submit(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs, uint64_t *ticket) {
+    return (fscnn_status)submit(s, frame, outputs, ticket);
+}
+
+fscnn_status fscnn_wait(fscnn_session *s, uint64_t ticket, int64_t timeout_ns) {
+    if (s == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_wait: session is NULL");
+    return (fscnn_status)s->engine->backend->wait(s->state, ticket, timeout_ns);
+}
+
+fscnn_status fscnn_run(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs) {
+    uint64_t ticket;
+    const fs_status status = submit(s, frame, outputs, &ticket);
+    return status == FS_OK ? fscnn_wait(s, ticket, -1) : (fscnn_status)status;
+}
+
+fscnn_status fscnn_session_plan(const fscnn_session *s, fscnn_plan_format format, const char *device, char **text) {
+    if (s == NULL || text == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_plan: session and text must not be NULL");
+    const fs_roofline *roofline = fs_roofline_find(device ? device : "cpu");
+    if (roofline == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "no device '%s' for the roofline; known: %s", device, fs_roofline_names());
+    fs_text out = {0};
+    switch (format) {
+    case FSCNN_PLAN_TEXT: fs_plan_print_text(s->plan, roofline, &out); break;
+    case FSCNN_PLAN_JSON: fs_plan_print_json(s->plan, roofline, &out); break;
+    case FSCNN_PLAN_DOT: fs_plan_print_dot(s->plan, roofline, &out); break;
+    default: return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "plan format %d is none of the fscnn_plan_format values", format);
+    }
+    const fs_status status = fs_text_status(&out);
+    if (status != FS_OK) {
+        fs_text_free(&out);
+        return (fscnn_status)status;
+    }
+    *text = out.data; // from fs_malloc; fscnn_text_free gives it back
+    return FSCNN_OK;
+}
+
+void fscnn_text_free(char **text) {
+    if (text == NULL) return;
+    fs_free(*text);
+    *text = NULL;
+}

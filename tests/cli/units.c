@@ -1,0 +1,483 @@
+// Tests of the command's parts: statistics, option parsing, the progress line, plane resizing, the latency plot.
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <math.h>
+#include <string.h>
+
+#include "host/cli/options.h"
+#include "host/cli/plot.h"
+#include "host/cli/progress.h"
+#include "host/cli/resample.h"
+#include "host/cli/stats.h"
+
+// ---- Statistics -----------------------------------------------------------------------------------------------------
+
+Test(stats, none_gives_zeros) {
+    fs_stats stats = {.max = 7};
+    fs_stats_take(NULL, 0, &stats);
+    cr_assert_eq(stats.count, 0);
+    cr_assert_eq(stats.mean, 0);
+    cr_assert_eq(stats.max, 0);
+}
+
+Test(stats, one_sample_is_everything) {
+    double sample = 3.5;
+    fs_stats stats;
+    fs_stats_take(&sample, 1, &stats);
+    cr_assert_eq(stats.count, 1);
+    cr_assert(stats.min == 3.5 && stats.mean == 3.5 && stats.p50 == 3.5 && stats.p99 == 3.5 && stats.max == 3.5);
+}
+
+Test(stats, unsorted_samples_are_sorted_first) {
+    double samples[] = {5, 1, 4, 2, 3};
+    fs_stats stats;
+    fs_stats_take(samples, 5, &stats);
+    cr_assert_eq(stats.min, 1);
+    cr_assert_eq(stats.max, 5);
+    cr_assert_eq(stats.mean, 3);
+    cr_assert_eq(stats.p50, 3);
+    cr_assert_float_eq(stats.p90, 4.6, 1e-12);
+    cr_assert_float_eq(stats.p95, 4.8, 1e-12);
+}
+
+Test(stats, percentiles_of_a_hundred_and_one) {
+    double samples[101];
+    for (int i = 0; i <= 100; i++) samples[i] = 100 - i;
+    fs_stats stats;
+    fs_stats_take(samples, 101, &stats);
+    cr_assert_float_eq(stats.p50, 50, 1e-9);
+    cr_assert_float_eq(stats.p90, 90, 1e-9);
+    cr_assert_float_eq(stats.p95, 95, 1e-9);
+    cr_assert_float_eq(stats.p99, 99, 1e-9);
+}
+
+Test(stats, percentile_ends_are_the_extremes) {
+    const double sorted[] = {1, 2, 8};
+    cr_assert_eq(fs_percentile(sorted, 3, 0), 1);
+    cr_assert_eq(fs_percentile(sorted, 3, 100), 8);
+    cr_assert_eq(fs_percentile(sorted, 0, 50), 0);
+}
+
+Test(stats, percentiles_need_enough_samples) {
+    cr_assert_not(fs_percentile_supported(99, 99));
+    cr_assert(fs_percentile_supported(100, 99));
+    cr_assert_not(fs_percentile_supported(19, 95));
+    cr_assert(fs_percentile_supported(20, 95));
+    cr_assert_not(fs_percentile_supported(9, 90));
+    cr_assert(fs_percentile_supported(10, 90));
+    cr_assert_not(fs_percentile_supported(0, 50));
+}
+
+// ---- Values ---------------------------------------------------------------------------------------------------------
+
+typedef struct text_case {
+    char text[32];
+    bool fine;
+    double value;
+} text_case;
+
+ParameterizedTestParameters(options, whole) {
+    static text_case cases[] = {{"0", true, 0},
+                                {"1024", true, 1024},
+                                {"-3", true, -3},
+                                {"007", true, 7},
+                                {"", false, 0},
+                                {"-", false, 0},
+                                {" 1", false, 0},
+                                {"1 ", false, 0},
+                                {"1x", false, 0},
+                                {"0x10", false, 0},
+                                {"1e3", false, 0},
+                                {"+1", false, 0},
+                                {"1025", false, 0},
+                                {"-11", false, 0},
+                                {"1.0", false, 0},
+                                {"--1", false, 0},
+                                {"99999999999999999999", false, 0}};
+    return cr_make_param_array(text_case, cases, sizeof cases / sizeof *cases);
+}
+
+ParameterizedTest(text_case *c, options, whole) {
+    int value = 555;
+    cr_assert_eq(fs_parse_whole(c->text, -10, 1024, &value), c->fine, "'%s'", c->text);
+    cr_assert_eq(value, c->fine ? (int)c->value : 555, "'%s'", c->text);
+}
+
+ParameterizedTestParameters(options, real) {
+    static text_case cases[] = {{"0", true, 0},     {"0.5", true, 0.5}, {".5", true, 0.5},   {"1e1", true, 10},
+                                {"nan", false, 0},  {"inf", false, 0},  {"0x1p3", false, 0}, {"", false, 0},
+                                {".", false, 0},    {"1,5", false, 0},  {"1.5s", false, 0},  {" 1", false, 0},
+                                {"-0.1", false, 0}, {"1e9", false, 0},  {"1e999", false, 0}};
+    return cr_make_param_array(text_case, cases, sizeof cases / sizeof *cases);
+}
+
+ParameterizedTest(text_case *c, options, real) {
+    double value = 555;
+    cr_assert_eq(fs_parse_real(c->text, 0, 100, &value), c->fine, "'%s'", c->text);
+    cr_assert_eq(value, c->fine ? c->value : 555, "'%s'", c->text);
+}
+
+ParameterizedTestParameters(options, size) {
+    static text_case cases[] = {{"64x96", true, 64},
+                                {"16384x64", true, 16384},
+                                {"63x96", false, 0},
+                                {"64x16385", false, 0},
+                                {"64", false, 0},
+                                {"64x", false, 0},
+                                {"x64", false, 0},
+                                {"64X96", false, 0},
+                                {"64x96x3", false, 0},
+                                {" 64x96", false, 0},
+                                {"64 x96", false, 0},
+                                {"-64x96", false, 0},
+                                {"64x-96", false, 0},
+                                {"", false, 0},
+                                {"x", false, 0},
+                                {"native", false, 0},
+                                {"00000000000000000064x96", false, 0}};
+    return cr_make_param_array(text_case, cases, sizeof cases / sizeof *cases);
+}
+
+ParameterizedTest(text_case *c, options, size) {
+    fs_size size = {5, 5};
+    cr_assert_eq(fs_parse_size(c->text, 64, 16384, &size), c->fine, "'%s'", c->text);
+    cr_assert_eq(size.height, c->fine ? (int)c->value : 5, "'%s'", c->text);
+}
+
+// ---- Command lines --------------------------------------------------------------------------------------------------
+
+static struct {
+    bool flag;
+    const char *text;
+    int whole, choice;
+    double real;
+    fs_size size;
+} got;
+
+static const char *const colors[] = {"red", "green", "blue", NULL};
+static const fs_option main_options[] = {
+    {.name = "flag", .letter = 'f', .kind = FS_OPTION_FLAG, .value = &got.flag, .help = "a flag"},
+    {.name = "text",
+     .letter = 't',
+     .kind = FS_OPTION_TEXT,
+     .value = &got.text,
+     .placeholder = "FILE",
+     .help = "a file\nsecond line"},
+    {.name = "whole",
+     .kind = FS_OPTION_WHOLE,
+     .value = &got.whole,
+     .placeholder = "N",
+     .low = 0,
+     .high = 9,
+     .help = "a number"},
+};
+static const fs_option more_options[] = {
+    {.name = "real",
+     .kind = FS_OPTION_REAL,
+     .value = &got.real,
+     .placeholder = "S",
+     .low = 0,
+     .high = 9,
+     .help = "seconds"},
+    {.name = "choice",
+     .kind = FS_OPTION_CHOICE,
+     .value = &got.choice,
+     .placeholder = "C",
+     .choices = colors,
+     .help = "a colour"},
+    {.name = "size",
+     .kind = FS_OPTION_NATIVE,
+     .value = &got.size,
+     .placeholder = "HxW",
+     .low = 64,
+     .high = 128,
+     .help = "a size"},
+};
+static fs_command command = {.name = "paint",
+                             .synopsis = "[OPTION]...",
+                             .about = "Paints.",
+                             .examples = "  paint --flag",
+                             .options = main_options,
+                             .count = 3,
+                             .shared = more_options,
+                             .shared_count = 3,
+                             .operands = true};
+
+static char message[512];
+static int operand, argument_count;
+static char *arguments[32];
+
+// Splits `line` at blanks and parses it.
+static fs_parse parse(const char *line) {
+    static char copy[512];
+    snprintf(copy, sizeof copy, "paint %s", line);
+    argument_count = 0;
+    for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " ")) arguments[argument_count++] = word;
+    arguments[argument_count] = NULL;
+    message[0] = '\0';
+    return fs_options_parse(&command, argument_count, arguments, &operand, message, sizeof message);
+}
+
+Test(options, nothing_given_keeps_defaults) {
+    got.whole = 4;
+    cr_assert_eq(parse(""), FS_PARSE_GO);
+    cr_assert_eq(got.whole, 4);
+    cr_assert_null(got.text);
+    cr_assert_eq(operand, 1);
+}
+
+Test(options, every_kind_in_both_forms) {
+    cr_assert_eq(parse("--flag --text=a --whole 3 --real=0.5 --choice blue --size 64x100"), FS_PARSE_GO, "%s", message);
+    cr_assert(got.flag);
+    cr_assert_str_eq(got.text, "a");
+    cr_assert_eq(got.whole, 3);
+    cr_assert_eq(got.real, 0.5);
+    cr_assert_eq(got.choice, 2);
+    cr_assert(got.size.height == 64 && got.size.width == 100);
+}
+
+Test(options, letters_cluster_and_join) {
+    cr_assert_eq(parse("--whole=3 -ftname"), FS_PARSE_GO, "%s", message);
+    cr_assert(got.flag);
+    cr_assert_str_eq(got.text, "name");
+    cr_assert_eq(parse("-t -f"), FS_PARSE_GO);
+    cr_assert_str_eq(got.text, "-f");
+}
+
+Test(options, native_is_zero_by_zero) {
+    got.size = (fs_size){1, 1};
+    cr_assert_eq(parse("--size native"), FS_PARSE_GO);
+    cr_assert(got.size.height == 0 && got.size.width == 0);
+}
+
+Test(options, the_last_value_counts) {
+    cr_assert_eq(parse("--whole 1 --whole 2"), FS_PARSE_GO);
+    cr_assert_eq(got.whole, 2);
+}
+
+Test(options, operands_and_options_mix) {
+    cr_assert_eq(parse("a.png --flag b.png"), FS_PARSE_GO);
+    cr_assert_eq(argument_count - operand, 2);
+    cr_assert_str_eq(arguments[operand], "a.png");
+    cr_assert_str_eq(arguments[operand + 1], "b.png");
+}
+
+Test(options, two_dashes_end_the_options) {
+    cr_assert_eq(parse("-- --flag"), FS_PARSE_GO);
+    cr_assert_not(got.flag);
+    cr_assert_str_eq(arguments[operand], "--flag");
+}
+
+Test(options, operands_refused_where_none_are_taken) {
+    command.operands = false;
+    cr_assert_eq(parse("stray"), FS_PARSE_BAD);
+    cr_assert_str_eq(message, "unexpected argument 'stray' for 'paint'");
+}
+
+Test(options, help_wins_where_it_stands) {
+    cr_assert_eq(parse("--help"), FS_PARSE_HELP);
+    cr_assert_eq(parse("-h --foo"), FS_PARSE_HELP);
+    cr_assert_eq(parse("--foo -h"), FS_PARSE_BAD);
+}
+
+typedef struct line_case {
+    char line[48];
+    char error[96];
+} line_case;
+
+ParameterizedTestParameters(options, bad_line) {
+    static line_case cases[] = {
+        {"--foo", "unknown option '--foo' for 'paint'"},
+        {"--foo=3", "unknown option '--foo' for 'paint'"},
+        {"-z", "unknown option '-z' for 'paint'"},
+        {"-fz", "unknown option '-z' for 'paint'"},
+        {"--fla", "unknown option '--fla' for 'paint'"}, // no abbreviations
+        {"--who 3", "unknown option '--who' for 'paint'"},
+        {"--who=3", "unknown option '--who' for 'paint'"},
+        {"--hel", "unknown option '--hel' for 'paint'"},
+        {"--flag=yes", "option '--flag' takes no value here"},
+        {"--text", "option '--text' needs a value: FILE"},
+        {"-t", "option '--text' needs a value: FILE"},
+        {"--text=", "option '--text' wants FILE, not ''"},
+        {"--whole ten", "option '--whole' wants a whole number from 0 to 9, not 'ten'"},
+        {"--whole 10", "option '--whole' wants a whole number from 0 to 9, not '10'"},
+        {"--real 1s", "option '--real' wants a number from 0 to 9, not '1s'"},
+        {"--choice pink", "option '--choice' wants red, green or blue, not 'pink'"},
+        {"--choice Red", "option '--choice' wants red, green or blue, not 'Red'"},
+        {"--size 64", "not '64'"},
+        {"--size 64x200", "64 to 128 a side, or native, not '64x200'"},
+    };
+    return cr_make_param_array(line_case, cases, sizeof cases / sizeof *cases);
+}
+
+ParameterizedTest(line_case *c, options, bad_line) {
+    cr_assert_eq(parse(c->line), FS_PARSE_BAD, "'%s'", c->line);
+    cr_assert_not_null(strstr(message, c->error), "'%s' gave: %s", c->line, message);
+}
+
+Test(options, help_lists_every_option) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *file = open_memstream(&text, &length);
+    fs_options_help(&command, file);
+    fclose(file);
+    const char *parts[] = {"Usage: fastscnn paint [OPTION]...",
+                           "-f, --flag",
+                           "-t, --text FILE",
+                           "--whole N",
+                           "--choice C",
+                           "--help",
+                           "second line",
+                           "Model and machine:",
+                           "Examples:\n  paint --flag"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        cr_assert_not_null(strstr(text, parts[i]), "'%s' in:\n%s", parts[i], text);
+    free(text);
+}
+
+// ---- Progress -------------------------------------------------------------------------------------------------------
+
+Test(progress, line_shows_share_rate_and_time_left) {
+    char line[256];
+    fs_progress_line(line, sizeof line, "segmenting", 5, 10, 2.5, 100, false);
+    cr_assert_not_null(strstr(line, "segmenting ["), "%s", line);
+    cr_assert_not_null(strstr(line, "50% 5/10 2.0/s 2s left"), "%s", line);
+    cr_assert_null(strchr(line, '\033'));
+    cr_assert_lt(strlen(line), 100);
+}
+
+Test(progress, colour_only_when_asked) {
+    char line[256];
+    fs_progress_line(line, sizeof line, "x", 1, 2, 1, 80, true);
+    cr_assert_not_null(strstr(line, "\033[32m"));
+}
+
+Test(progress, fits_every_width) {
+    for (int columns = 1; columns < 200; columns++) {
+        char line[512];
+        fs_progress_line(line, sizeof line, "segmenting", 123456, 1000000, 77.7, columns, false);
+        cr_assert_lt((int)strlen(line), columns > 1 ? columns : 2, "%d: '%s'", columns, line);
+    }
+}
+
+Test(progress, start_end_and_nonsense_are_safe) {
+    char line[256];
+    fs_progress_line(line, sizeof line, "x", 0, 0, 0, 80, false);
+    cr_assert_not_null(strstr(line, "100%"));
+    fs_progress_line(line, sizeof line, "x", 0, 10, 0, 80, false);
+    cr_assert_not_null(strstr(line, "  0% 0/10"));
+    fs_progress_line(line, sizeof line, "x", 12, 10, 1, 80, false);
+    cr_assert_not_null(strstr(line, "100% 10/10"));
+}
+
+// ---- Resampling -----------------------------------------------------------------------------------------------------
+
+Test(resample, same_size_copies) {
+    const float in[6] = {1, 2, 3, 4, 5, 6};
+    float row[3];
+    fs_plane_resize_row(in, 2, 3, 1, 2, 3, row);
+    cr_assert(row[0] == 4 && row[1] == 5 && row[2] == 6);
+}
+
+Test(resample, doubling_uses_half_pixel_centres) {
+    const float in[2] = {0, 4};
+    float row[4];
+    fs_plane_resize_row(in, 1, 2, 0, 1, 4, row);
+    const float want[4] = {0, 1, 3, 4};
+    for (int i = 0; i < 4; i++) cr_assert_float_eq(row[i], want[i], 1e-6);
+}
+
+Test(resample, halving_averages_neighbours) {
+    const float in[4] = {0, 2, 10, 20};
+    float row[2];
+    fs_plane_resize_row(in, 1, 4, 0, 1, 2, row);
+    cr_assert_float_eq(row[0], 1, 1e-6);
+    cr_assert_float_eq(row[1], 15, 1e-6);
+}
+
+Test(resample, a_plane_stays_a_plane_inside) {
+    float in[5 * 7], row[13];
+    for (int y = 0; y < 5; y++)
+        for (int x = 0; x < 7; x++) in[7 * y + x] = 3.f * (float)y - 2.f * (float)x;
+    for (int y = 2; y < 9; y++) {
+        fs_plane_resize_row(in, 5, 7, y, 11, 13, row);
+        for (int x = 2; x < 11; x++) {
+            double want = 3 * ((y + 0.5) * 5 / 11 - 0.5) - 2 * ((x + 0.5) * 7 / 13 - 0.5);
+            cr_assert_float_eq(row[x], want, 1e-5);
+        }
+    }
+}
+
+Test(resample, one_pixel_fills_everything) {
+    const float in = 2.5f;
+    float row[5];
+    fs_plane_resize_row(&in, 1, 1, 2, 3, 5, row);
+    for (int i = 0; i < 5; i++) cr_assert_eq(row[i], 2.5f);
+}
+
+// ---- Plot -----------------------------------------------------------------------------------------------------------
+
+static size_t occurrences(const char *text, const char *part) {
+    size_t count = 0;
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) count++;
+    return count;
+}
+
+static fs_text plot(fs_sample *samples, size_t count) {
+    double values[2048];
+    for (size_t i = 0; i < count; i++) values[i] = samples[i].latency;
+    fs_stats stats;
+    fs_stats_take(values, count, &stats);
+    fs_text svg = {0};
+    fs_plot_latency(&svg, "A <title> & more", "sub", samples, &stats);
+    cr_assert_eq(fs_text_status(&svg), FS_OK);
+    return svg;
+}
+
+Test(plot, has_titles_axes_and_percentiles) {
+    fs_sample samples[200];
+    for (int i = 0; i < 200; i++) samples[i] = (fs_sample){0.01 * (i + 1), 10 + (i * 37 % 50) * 0.1};
+    fs_text svg = plot(samples, 200);
+    cr_assert_eq(strncmp(svg.data, "<svg ", 5), 0);
+    cr_assert_not_null(strstr(svg.data, "A &lt;title&gt; &amp; more"));
+    cr_assert_eq(occurrences(svg.data, "latency, ms"), 2);
+    cr_assert_not_null(strstr(svg.data, "time, s"));
+    cr_assert_not_null(strstr(svg.data, "frames</text>"));
+    cr_assert_not_null(strstr(svg.data, ">p99 "));
+    cr_assert_not_null(strstr(svg.data, "</svg>"));
+    cr_assert_eq(occurrences(svg.data, "<text"), occurrences(svg.data, "</text>"));
+    fs_text_free(&svg);
+}
+
+Test(plot, few_frames_claim_no_p99) {
+    fs_sample samples[20];
+    for (int i = 0; i < 20; i++) samples[i] = (fs_sample){0.1 * i, 5 + i};
+    fs_text svg = plot(samples, 20);
+    cr_assert_null(strstr(svg.data, ">p99 "));
+    cr_assert_not_null(strstr(svg.data, ">p90 "));
+    fs_text_free(&svg);
+}
+
+Test(plot, an_outlier_does_not_squash_the_rest) {
+    fs_sample samples[1000];
+    for (int i = 0; i < 1000; i++) samples[i] = (fs_sample){0.01 * i, 10 + (i % 10) * 0.1};
+    samples[500].latency = 1000;
+    fs_text svg = plot(samples, 1000);
+    cr_assert_not_null(strstr(svg.data, "1 beyond, up to 1000.00 ms"));
+    fs_text_free(&svg);
+}
+
+Test(plot, extremes_draw_finite_numbers) {
+    fs_sample samples[3] = {{0, 0}, {0, 0}, {0, 0}};
+    for (size_t count = 1; count <= 3; count++) {
+        fs_text svg = plot(samples, count);
+        cr_assert_null(strstr(svg.data, "nan"));
+        cr_assert_null(strstr(svg.data, "inf"));
+        fs_text_free(&svg);
+    }
+    samples[2] = (fs_sample){1e6, 1e7};
+    fs_text svg = plot(samples, 3);
+    cr_assert_null(strstr(svg.data, "nan"));
+    cr_assert_lt(svg.length, 100000);
+    fs_text_free(&svg);
+}
