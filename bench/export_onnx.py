@@ -198,8 +198,9 @@ class Graph:
 
 def build(model: Model, height: int, width: int, input_kind: str = "u8", output_kind: str = "labels",
           tail: str = "nchw") -> onnx.ModelProto:
-    """The ONNX model. input_kind: "u8" (frame [1,H,W,C]) or "float" (0..1, [1,C,H,W]); output_kind: "labels" or "logits".
+    """The ONNX model.
 
+    input_kind: "u8" (frame [1,H,W,C]) or "float" (0..1, [1,C,H,W]). output_kind: "labels" or "logits".
     tail: the layout in which the labels' logits are upsampled and compared, which some engines do faster in "nhwc".
     """
     if not (64 <= height <= 16384 and 64 <= width <= 16384):

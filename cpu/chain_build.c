@@ -258,6 +258,19 @@ static void build(builder *b, const fs_step *step) {
     b->chain->out = step->out;
 }
 
+// Rows that only a depthwise reads stay float in bf16 too: it computes in float anyway, so this saves the conversions of its
+// nine taps and one rounding.
+static void keep_floats(fs_chain *c) {
+    for (int i = 0; i < c->stages; i++) {
+        fs_stage *s = &c->stage[i];
+        int readers = 0, depthwise = 0;
+        for (int j = 0; j < c->stages; j++)
+            for (int k = 0; k < c->stage[j].sources; k++)
+                if (c->stage[j].source[k].stage == i) readers++, depthwise += c->stage[j].kind == FS_STAGE_DEPTHWISE;
+        if (readers == 1 && depthwise == 1 && (s->kind == FS_STAGE_CONV || s->kind == FS_STAGE_RESIZE) && s->add < 0) s->bf16 = false;
+    }
+}
+
 bool fs_chain_supports(const fs_program *program, const fs_step *step) {
     fs_chain chain = {0};
     builder b = {.chain = &chain, .graph = &program->graph};
@@ -283,6 +296,7 @@ fs_status fs_chain_build(fs_chain *chain, const fs_cpu_engine *engine, const fs_
     }
     builder b = {.chain = chain, .engine = engine, .graph = g, .plan = plan};
     build(&b, step);
+    keep_floats(chain);
     chain->rows = g->tensor[step->out].h, chain->columns = g->tensor[step->out].w;
     return FS_OK;
 }

@@ -165,6 +165,12 @@ static int source_stride(const task_run *t, fs_source source) {
     return source.stage >= 0 ? t->chain->stage[source.stage].stride_c : t->binding->place[source.tensor].channel_stride;
 }
 
+static bool source_bf16(const task_run *t, fs_source source) {
+    if (source.stage >= 0) return t->chain->stage[source.stage].bf16;
+    return t->chain->engine->precision == FS_BF16 &&
+           t->chain->plan->program.graph.tensor[source.tensor].element == FS_ELEMENT_ACTIVATION;
+}
+
 // Fills the columns of a padded row that lie outside the map.
 static void pad_columns(const fs_stage *s, const stage_run *r, char *row) {
     for (int x = r->x0; x < r->x1; x++) {
@@ -206,8 +212,7 @@ static void make_input(task_run *t, const fs_stage *s, const stage_run *r, int y
 
 static void make_load(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out) {
     const fs_kernels *k = t->chain->engine->kernels;
-    const bool from_bf16 = t->chain->engine->precision == FS_BF16 &&
-                           t->chain->plan->program.graph.tensor[s->source[0].tensor].element == FS_ELEMENT_ACTIVATION;
+    const bool from_bf16 = source_bf16(t, s->source[0]);
     const int x0 = r->x0 < 0 ? 0 : r->x0, x1 = r->x1 > s->w ? s->w : r->x1;
     const char *in = pixel(view(t, s->source[0], y), x0, s->stride_c, from_bf16);
     char *to = out + (ptrdiff_t)(x0 - r->x0) * s->stride_c * (ptrdiff_t)element(s->bf16);
@@ -249,6 +254,10 @@ static void make_conv(task_run *t, const fs_stage *s, const stage_run *r, int y,
             g.segment[ky].k = bf16 ? row + row % 2 : row;
         }
         g.segments = 3;
+        if (g.segment[0].k * 3 < s->dense->k) { // the weights come in two parts, see fs_cpu_engine.stem_u8
+            for (int ky = 0; ky < 3; ky++) g.segment[3 + ky] = g.segment[ky];
+            g.segments = 6;
+        }
     }
     if (bf16) k->gemm_bf16(&g);
     else k->gemm_f32(&g);
@@ -271,8 +280,9 @@ static void make_depthwise(task_run *t, const fs_stage *s, const stage_run *r, i
         const row_view v = view(t, s->source[0], sy);
         d.row[ky] = v.data, d.begin = v.begin, d.end = v.end;
     }
-    if (s->bf16) k->depthwise_bf16(&d);
-    else k->depthwise_f32(&d);
+    if (!s->bf16) k->depthwise_f32(&d);
+    else if (source_bf16(t, s->source[0])) k->depthwise_bf16(&d);
+    else k->depthwise_f32_to_bf16(&d);
 }
 
 static void make_resize(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out, int out_stride) {
@@ -286,9 +296,10 @@ static void make_resize(task_run *t, const fs_stage *s, const stage_run *r, int 
     const int stride = source_stride(t, s->source[0]);
     const row_view b = view(t, s->source[0], upper), a = view(t, s->source[0], lower);
     const size_t count = (size_t)(end - begin) * (size_t)stride;
-    if (s->bf16)
-        k->lerp_bf16((uint16_t *)pixel(a, begin, stride, true), (uint16_t *)pixel(b, begin, stride, true), fraction, t->temp, count);
-    else k->lerp_f32((float *)pixel(a, begin, stride, false), (float *)pixel(b, begin, stride, false), fraction, t->temp, count);
+    const bool in_bf16 = source_bf16(t, s->source[0]);
+    const char *pa = pixel(a, begin, stride, in_bf16), *pb = pixel(b, begin, stride, in_bf16);
+    if (in_bf16) k->lerp_bf16((const uint16_t *)pa, (const uint16_t *)pb, fraction, t->temp, count);
+    else k->lerp_f32((const float *)pa, (const float *)pb, fraction, t->temp, count);
     if (s->bf16) k->stretch_bf16(t->temp, begin, taps, n, s->stride_c, stride, (uint16_t *)out, out_stride);
     else k->stretch_f32(t->temp, begin, taps, n, s->stride_c, stride, (float *)out, out_stride, false);
 }

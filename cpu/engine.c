@@ -31,6 +31,7 @@ static float through_bf16(float x) {
     return x;
 }
 
+// Floats; floats of bf16 value; bf16 pairs.
 typedef enum pack_as { PACK_FLOAT, PACK_ROUNDED, PACK_PAIRS } pack_as;
 
 // A part of a weight matrix: rows inputs of stride `outputs`. Groups of `group` rows are followed by `gap` rows of zeros, which
@@ -38,6 +39,7 @@ typedef enum pack_as { PACK_FLOAT, PACK_ROUNDED, PACK_PAIRS } pack_as;
 typedef struct pack_source {
     const float *weight;
     int rows, group, gap;
+    bool rest; // pairs of what rounding the weights to bf16 leaves over
 } pack_source;
 
 static fs_packed pack(packer *p, const pack_source *source, int sources, int outputs, const float *bias, pack_as as) {
@@ -52,7 +54,8 @@ static fs_packed pack(packer *p, const pack_source *source, int sources, int out
     for (int s = 0; s < sources; s++)
         for (int row = 0; row < source[s].rows; row++) {
             for (int n = 0; n < outputs; n++) {
-                const float w = source[s].weight[(size_t)row * (size_t)outputs + (size_t)n];
+                float w = source[s].weight[(size_t)row * (size_t)outputs + (size_t)n];
+                if (source[s].rest) w -= through_bf16(w);
                 const size_t panel = (size_t)(n / FS_PANEL) * (size_t)packed.k * FS_PANEL, lane = (size_t)(n % FS_PANEL);
                 if (as == PACK_PAIRS) ((uint16_t *)to)[panel + (size_t)(k / 2) * FS_PANEL * 2 + lane * 2 + (size_t)(k % 2)] = bf16_of(w);
                 else ((float *)to)[panel + (size_t)k * FS_PANEL + lane] = as == PACK_ROUNDED ? through_bf16(w) : w;
@@ -79,28 +82,31 @@ static void pack_all(fs_cpu_engine *e, const fs_weights *w, const float *stem_fo
             continue;
         }
         const int row = l->kernel * l->in_channels; // one row of the window
-        const pack_source source = {w->layer[i].weight, l->kernel * row, row, as == PACK_PAIRS ? row % 2 : 0};
+        const pack_source source = {w->layer[i].weight, l->kernel * row, row, as == PACK_PAIRS ? row % 2 : 0, false};
         e->layer[i].dense = pack(p, &source, 1, l->out_channels, w->layer[i].bias, as);
     }
     const int row = 3 * e->model.channels;
-    const pack_source stem = {stem_folded, 3 * row, row, as == PACK_PAIRS ? row % 2 : 0};
-    e->stem_u8 = pack(p, &stem, 1, 32, stem_bias, as);
+    const int gap = as == PACK_PAIRS ? row % 2 : 0;
+    // The stem keeps its weights' precision, in bf16 as a sum of two: its error would spread through everything behind it
+    // (measured: half of the whole network's), and u8 inputs are exact in bf16.
+    const pack_source stem[2] = {{stem_folded, 3 * row, row, gap, false}, {stem_folded, 3 * row, row, gap, true}};
+    e->stem_u8 = pack(p, stem, as == PACK_PAIRS ? 2 : 1, 32, stem_bias, as == PACK_PAIRS ? PACK_PAIRS : PACK_FLOAT);
 
     float bias[128];
     for (int n = 0; n < 128; n++) bias[n] = w->layer[FS_L_FFM_LOW_PW].bias[n] + w->layer[FS_L_FFM_HIGH_PW].bias[n];
-    const pack_source ffm[2] = {{w->layer[FS_L_FFM_LOW_PW].weight, 128, 128, 0}, {w->layer[FS_L_FFM_HIGH_PW].weight, 64, 64, 0}};
+    const pack_source ffm[2] = {{w->layer[FS_L_FFM_LOW_PW].weight, 128, 128, 0, false}, {w->layer[FS_L_FFM_HIGH_PW].weight, 64, 64, 0, false}};
     e->ffm = pack(p, ffm, 2, 128, bias, as);
 
     for (int i = 0; i < 4; i++) {
-        const pack_source branch = {w->layer[FS_L_PPM + i].weight, 128, 128, 0};
+        const pack_source branch = {w->layer[FS_L_PPM + i].weight, 128, 128, 0, false};
         e->ppm_branch[i] = pack(p, &branch, 1, 32, w->layer[FS_L_PPM + i].bias, PACK_FLOAT);
     }
     if (e->model.ppm_out_kernel == 1) {
         const fs_folded *out = &w->layer[FS_L_PPM_OUT];
-        const pack_source main_part = {out->weight, 128, 128, 0};
+        const pack_source main_part = {out->weight, 128, 128, 0, false};
         e->ppm_main = pack(p, &main_part, 1, 128, out->bias, as);
         for (int i = 0; i < 4; i++) {
-            const pack_source slice = {out->weight + (size_t)(128 + 32 * i) * 128, 32, 32, 0};
+            const pack_source slice = {out->weight + (size_t)(128 + 32 * i) * 128, 32, 32, 0, false};
             e->ppm_slice[i] = pack(p, &slice, 1, 128, NULL, PACK_FLOAT);
         }
     }
@@ -125,10 +131,8 @@ fs_status fs_cpu_engine_open(const fs_weights *weights, fs_precision precision, 
             for (int c = 0; c < m->channels; c++) {
                 const int at = (t * m->channels + c) * 32 + n;
                 const double std = m->std[c];
-                double part = stem->weight[at] / (255.0 * std);
-                folded[at] = (float)part;
-                if (precision == FS_BF16) part = through_bf16((float)part); // so that a pixel of mean colour still gives zero
-                b -= part * 255.0 * m->mean[c];
+                folded[at] = (float)(stem->weight[at] / (255.0 * std));
+                b -= (double)folded[at] * 255.0 * m->mean[c];
             }
         bias[n] = (float)b;
     }

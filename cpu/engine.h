@@ -24,7 +24,8 @@ typedef struct fs_cpu_engine {
     bool bf16_rows; // rows between stages are bf16 and products use the bf16 dot; else rows are float
     fs_model model;
     fs_cpu_layer layer[FS_LAYERS];
-    fs_packed stem_u8;        // stem with mean and std folded in: takes raw u8 values, pads with stem_pad
+    fs_packed stem_u8;        // stem with mean and std folded in: takes raw u8 values, pads with stem_pad; in bf16 K holds the
+                              // weights twice, rounded and what rounding left over
     float stem_pad[4];        // 255 * mean: what a zero of the normalised frame is in u8 units
     fs_packed ffm;            // low and high pointwise one after the other along K, biases summed
     fs_packed ppm_branch[4];  // always float

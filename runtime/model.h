@@ -42,9 +42,9 @@ void fs_model_init(fs_model *model, fs_variant variant);
 // "paper", "tramac", ... ; and back (FS_ERR_ARGUMENT when unknown, with the known names in the text).
 const char *fs_variant_name(fs_variant variant);
 fs_status fs_variant_parse(const char *name, fs_variant *variant);
-// Sets one switch by its metadata name ("stem_pad" = "none|one|same", "dsconv_mid_relu" = "0|1", "ppm_out_kernel" = "1|3",
-// "ffm_dilation" = "1|4", "ffm_exact_x4", "align_ppm", "align_ffm", "align_final" = "0|1", "bn_epsilon" = number).
-// FS_ERR_ARGUMENT with the allowed values on anything else.
+// Sets one switch by its metadata name ("stem_pad" = "none|one|same", "dsconv_mid_relu" = "0|1", "ppm_out_kernel" =
+// "1|3", "ffm_dilation" = "1|4", "ffm_exact_x4", "align_ppm", "align_ffm", "align_final" = "0|1", "bn_epsilon" = a
+// number). FS_ERR_ARGUMENT with the allowed values on anything else.
 fs_status fs_model_set(fs_model *model, const char *key, const char *value);
 // FS_OK when every field is in range.
 fs_status fs_model_check(const fs_model *model);

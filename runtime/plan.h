@@ -50,8 +50,8 @@ fs_status fs_plan_build(fs_plan *plan, const fs_model *model, int height, int wi
 // Packs lifetimes into one arena: largest first, each into the lowest gap that is free for its whole life.
 void fs_memory_plan(fs_plan *plan, bool no_reuse);
 
-// Fills cost[] from the steps and the sizes in place[]. A step reads each tensor made outside once and writes its output once;
-// what stays inside costs nothing.
+// Fills cost[] from the steps and the sizes in place[]. A step reads each tensor made outside once and writes its output
+// once; what stays inside costs nothing.
 void fs_plan_cost(fs_plan *plan);
 
 // A named machine for the roofline. flops per second at `precision`, bytes per second, seconds per launch.

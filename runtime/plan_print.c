@@ -46,8 +46,8 @@ enum {
 };
 enum { CELL = FS_NAME + 8 };
 
-static const char *const titles[COLUMNS] = {"#",      "step",    "kind",  "ops", "output", "MFLOP", "in kB",
-                                            "out kB", "weights", "at kB", "us",  "share",  "bound", "tactic"};
+static const char *const titles[COLUMNS] = {"#",      "step",   "kind",  "ops", "output", "MFLOP", "in kB",
+                                            "out kB", "wgt kB", "at kB", "us",  "share",  "bound", "tactic"};
 
 static bool left_aligned(int column) {
     return column == COL_NAME || column == COL_KIND || column == COL_BOUND || column == COL_TACTIC;
@@ -106,8 +106,10 @@ static void cell(const table *t, int row, int column, char text[CELL]) {
         if (t->device) decimal(1e6 * (total ? t->seconds : fs_step_roofline(plan, row, t->device)), text);
         break;
     case COL_SHARE:
-        if (t->device)
-            snprintf(text, CELL, "%.1f%%", total ? 100.0 : 100 * fs_step_roofline(plan, row, t->device) / t->seconds);
+        if (t->device && total)
+            snprintf(text, CELL, "100%%");
+        else if (t->device)
+            snprintf(text, CELL, "%.1f%%", 100 * fs_step_roofline(plan, row, t->device) / t->seconds);
         break;
     case COL_BOUND:
         if (t->device && !total) snprintf(text, CELL, "%s", fs_step_bound(plan, row, t->device));
@@ -157,7 +159,7 @@ void fs_plan_print_text(const fs_plan *plan, const fs_roofline *device, fs_text 
     fs_text_add(text, "\n%.3f GFLOP, %.2f MB of activations moved, %.2f MB of weights, arena %.2f MB",
                 t.total.flops * 1e-9, (t.total.read + t.total.written) * 1e-6, t.total.weights * 1e-6,
                 (double)plan->arena_bytes * 1e-6);
-    if (device) fs_text_add(text, "; at best %.3f ms a frame, %.1f frames/s", t.seconds * 1e3, 1 / t.seconds);
+    if (device) fs_text_add(text, "\nat best %.3f ms a frame, %.1f frames/s", t.seconds * 1e3, 1 / t.seconds);
     fs_text_add(text, "\n");
 }
 

@@ -79,7 +79,7 @@ static float half_to_float(uint16_t half) {
 }
 
 // The data may have any alignment and is little-endian, as are all machines this library builds for.
-static void decode(const fs_tensor *tensor, size_t count, float *out) {
+static void decode(const fs_file_tensor *tensor, size_t count, float *out) {
     if (tensor->dtype == FS_DTYPE_F32) {
         memcpy(out, tensor->data, count * sizeof *out);
         return;
@@ -100,7 +100,7 @@ typedef struct binding {
     const fs_safetensors *file;
     fs_model model;
     fs_layer layers[FS_LAYERS];
-    const fs_tensor *part[FS_LAYERS][PARTS]; // NULL when absent
+    const fs_file_tensor *part[FS_LAYERS][PARTS]; // NULL when absent
     bool used[FS_ST_MAX_TENSORS];
     problems problems;
     // Decoded values of one layer, in order of the parts.
@@ -144,10 +144,10 @@ static fs_status parse_channels(const binding *b, const char *key, int channels,
 // Channel and class counts come from the first and the last tensor. When these are odd, the counts stay as they are and
 // the tensors are reported like any other.
 static void infer_counts(binding *b) {
-    const fs_tensor *stem = fs_safetensors_find(b->file, "ltd.conv.conv.weight");
+    const fs_file_tensor *stem = fs_safetensors_find(b->file, "ltd.conv.conv.weight");
     if (stem != NULL && stem->rank == 4 && (stem->shape[1] == 3 || stem->shape[1] == 4))
         b->model.channels = (int)stem->shape[1];
-    const fs_tensor *head = fs_safetensors_find(b->file, "cls.conv.conv.weight");
+    const fs_file_tensor *head = fs_safetensors_find(b->file, "cls.conv.conv.weight");
     if (head != NULL && head->rank == 4 && head->shape[0] >= 2 && head->shape[0] <= FS_MAX_CLASSES)
         b->model.classes = (int)head->shape[0];
 }
@@ -175,7 +175,7 @@ static fs_status read_model(binding *b) {
     return fs_model_check(&b->model) == FS_OK ? FS_OK : blame_file(b);
 }
 
-static bool check_shape(binding *b, const fs_layer *layer, int part, const fs_tensor *tensor) {
+static bool check_shape(binding *b, const fs_layer *layer, int part, const fs_file_tensor *tensor) {
     uint64_t expected[4] = {(uint64_t)layer->out_channels, 0, 0, 0};
     int rank = part == PART_WEIGHT ? 4 : 1;
     if (part == PART_WEIGHT) {
@@ -223,7 +223,7 @@ static void check_part(binding *b, int index, int part) {
     const fs_layer *layer = &b->layers[index];
     char name[64];
     snprintf(name, sizeof name, "%s.%s", layer->name, part_names[part]);
-    const fs_tensor *tensor = fs_safetensors_find(b->file, name);
+    const fs_file_tensor *tensor = fs_safetensors_find(b->file, name);
     if (tensor == NULL) return;
     b->used[tensor - b->file->tensors] = true;
     b->part[index][part] = tensor;
@@ -243,7 +243,7 @@ static void check_layer(binding *b, int index) {
     const fs_layer *layer = &b->layers[index];
     for (int part = 0; part < (layer->bn ? PARTS : PART_GAMMA); part++) check_part(b, index, part);
 
-    const fs_tensor *const *have = b->part[index];
+    const fs_file_tensor *const *have = b->part[index];
     bool any_bn = have[PART_GAMMA] || have[PART_BETA] || have[PART_MEAN] || have[PART_VARIANCE];
     bool biased = index == FS_L_FFM_LOW_PW || index == FS_L_FFM_HIGH_PW; // these may do without batch norm
     for (int part = 0; part < PARTS; part++) {
@@ -290,7 +290,7 @@ static fs_status check_tensors(binding *b) {
     fs_model_layers(&b->model, b->layers);
     for (int i = 0; i < FS_LAYERS; i++) check_layer(b, i);
     for (size_t i = 0; i < b->file->tensor_count; i++) {
-        const fs_tensor *tensor = &b->file->tensors[b->file->by_name[i]];
+        const fs_file_tensor *tensor = &b->file->tensors[b->file->by_name[i]];
         char shown[120];
         // A counter that only training reads.
         if (b->used[b->file->by_name[i]] || ends_with(tensor->name, ".num_batches_tracked")) continue;

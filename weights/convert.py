@@ -36,7 +36,7 @@ class ConvertError(Exception):
     """The reason why a file cannot be converted; the text names the file."""
 
 
-# ---- The network: its layers, and what each implementation calls them --------------------------------------------------
+# ---- The network: its layers, and what each implementation calls them ----------------------------------------------
 
 
 class Layer(NamedTuple):
@@ -211,7 +211,7 @@ NAMINGS = {"canonical": _canonical(), "tramac": _tramac(), "mmseg": _mmseg(), "p
            "leftthomas": _leftthomas()}
 
 
-# ---- Reading pickles as data ---------------------------------------------------------------------------------------------
+# ---- Reading pickles as data ---------------------------------------------------------------------------------------
 
 
 class Refused(Exception):
@@ -423,8 +423,8 @@ def _unpickle(path: str, unpickler: _Unpickler) -> Any:
     try:
         return unpickler.load()
     except Refused as error:
-        raise ConvertError(f"{path}: refused: the checkpoint asks for {error}, which is not plain tensor data and may be "
-                           "code to run; save the state dict alone and convert that") from None
+        raise ConvertError(f"{path}: refused: the checkpoint asks for {error}, which is not plain tensor data and may "
+                           "be code to run; save the state dict alone and convert that") from None
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # a damaged pickle can fail in any way
@@ -466,7 +466,7 @@ def _read_zip(path: str, blob: bytes) -> _Checkpoint:
             if len(pickles) != 1:
                 raise ConvertError(f"{path}: a zip file, but not one that torch saved (no data.pkl in it)")
             if sum(sizes.values()) > MAX_FILE:
-                raise ConvertError(f"{path}: unpacks to more than {MAX_FILE} bytes; no Fast-SCNN checkpoint is as large")
+                raise ConvertError(f"{path}: unpacks to more than {MAX_FILE} bytes; no Fast-SCNN checkpoint does")
             root = pickles[0][:-len("data.pkl")]
             order = archive.read(f"{root}byteorder").strip() if f"{root}byteorder" in sizes else b"little"
             if order != b"little":
@@ -561,7 +561,7 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict[str, str], Any]:
     return tensors, metadata, meta
 
 
-# ---- Conversion ------------------------------------------------------------------------------------------------------------
+# ---- Conversion ----------------------------------------------------------------------------------------------------
 
 
 def _to_f32(tensor: Tensor) -> Tensor:
@@ -604,8 +604,8 @@ def detect(path: str, names: set[str]) -> str:
     best = max(hits, key=lambda key: hits[key])
     if hits[best] < len(NAMINGS[best].layers) // 3:
         sample = ", ".join(sorted(names)[:4])
-        raise ConvertError(f"{path}: not a Fast-SCNN checkpoint that is known here (tramac, mmseg, paddleseg, leftthomas "
-                           f"or canonical names); its tensors are {sample + ', ...' if names else 'none'}")
+        raise ConvertError(f"{path}: not a Fast-SCNN checkpoint that is known here (tramac, mmseg, paddleseg, "
+                           f"leftthomas or canonical names); its tensors are {sample + ', ...' if names else 'none'}")
     return best
 
 
@@ -619,7 +619,7 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 def convert(path: str, variant: str = "auto", switches: dict[str, str] | None = None
             ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads a checkpoint; canonical tensors (batch norm unfolded, float32) and metadata. ConvertError with the reason."""
+    """A checkpoint as canonical tensors (batch norm unfolded, float32) and metadata. ConvertError has the reason."""
     tensors, given, meta = read_checkpoint(path)
     tensors = {name: tensor for name, tensor in tensors.items()
                if not name.startswith(TRAINING_ONLY) and not name.endswith(".num_batches_tracked")}
@@ -641,8 +641,8 @@ def convert(path: str, variant: str = "auto", switches: dict[str, str] | None = 
 
     if naming_name == "mmseg" and (shape("ppm.out")[2:] == (1, 1) or shape("ffm.low.dw") == (128, 128, 1, 1)):
         raise ConvertError(
-            f"{path}: a checkpoint of mmsegmentation before its pull request 606: its pyramid pooling ends in a 1x1 and its "
-            "feature fusion begins with a dense 1x1 convolution, and it uses ReLU6, so its network is another one; "
+            f"{path}: a checkpoint of mmsegmentation before its pull request 606: its pyramid ends in a 1x1 and "
+            "its feature fusion begins with a dense 1x1 convolution, and it uses ReLU6, so its network is another one; "
             "convert a checkpoint trained with mmsegmentation 0.15 or later")
     metadata = {"format": "pt", **given, "fastscnn.variant": variant}
     metadata.update({f"fastscnn.{key}": value for key, value in (switches or {}).items()})
@@ -679,7 +679,7 @@ def convert(path: str, variant: str = "auto", switches: dict[str, str] | None = 
 
     for layer in network(channels, classes, kernel):
         source = naming.layers[layer.name]
-        # A canonical file may hold any variant: there, the fusion's pointwise layers have a batch norm or at least a bias.
+        # A canonical file may hold any variant: there, the fusion's pointwise layers have a batch norm or a bias alone.
         free = naming_name == "canonical" and layer.name in ("ffm.low.pw", "ffm.high.pw")
         has_norm = any(f"{source.bn}.{part}" in tensors for part in naming.bn_parts)
         bare = free and (variant == "leftthomas" or (f"{source.conv}.bias" in tensors and not has_norm))
@@ -690,7 +690,8 @@ def convert(path: str, variant: str = "auto", switches: dict[str, str] | None = 
                 take(f"{source.bn}.{part}", f"{layer.name}.bn.{canonical}", (layer.outputs,), True)
     if missing or wrong or extra:
         lines = _listed("missing:", missing) + _listed("wrong:", wrong) + _listed("not known:", list(extra))
-        raise ConvertError(f"{path}: its tensors do not fit Fast-SCNN in the naming of {naming_name}:\n" + "\n".join(lines))
+        raise ConvertError(f"{path}: its tensors do not fit Fast-SCNN in the naming of {naming_name}:\n"
+                           + "\n".join(lines))
     result["ppm.out.conv.weight"] = _reorder(result["ppm.out.conv.weight"], naming.ppm_blocks)
 
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -755,7 +756,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--set", type=_switch, action="append", default=[], metavar="KEY=VALUE", dest="switches",
                         help="override one switch of the variant, e.g. ffm_exact_x4=1 for the PST900 models")
     parser.add_argument("--mean", type=_channel_values, help="input mean per channel in 0..1, if not the variant's")
-    parser.add_argument("--std", type=_channel_values, help="input standard deviation per channel, if not the variant's")
+    parser.add_argument("--std", type=_channel_values, help="input standard deviation, likewise")
     arguments = parser.parse_args(argv)
     switches = dict(arguments.switches)
     for key in ("mean", "std"):

@@ -261,7 +261,7 @@ static fs_status parse_metadata(parser *p) {
     return expect(p, '}');
 }
 
-static fs_status parse_shape(parser *p, fs_tensor *tensor) {
+static fs_status parse_shape(parser *p, fs_file_tensor *tensor) {
     FS_TRY(expect(p, '['));
     if (accept(p, ']')) return FS_OK;
     do {
@@ -271,7 +271,7 @@ static fs_status parse_shape(parser *p, fs_tensor *tensor) {
     return expect(p, ']');
 }
 
-static fs_status parse_dtype(parser *p, fs_tensor *tensor, int *bits) {
+static fs_status parse_dtype(parser *p, fs_file_tensor *tensor, int *bits) {
     const char *dtype;
     size_t length;
     if (!next_is(p, '"')) return damaged_here(p, "a dtype must be a string");
@@ -286,7 +286,7 @@ static fs_status parse_dtype(parser *p, fs_tensor *tensor, int *bits) {
 }
 
 // An unknown dtype has bits = 0: its size cannot be checked.
-static fs_status check_tensor_size(const parser *p, const fs_tensor *tensor, int bits) {
+static fs_status check_tensor_size(const parser *p, const fs_file_tensor *tensor, int bits) {
     char shown[80];
     fs_printable(tensor->name, shown, sizeof shown);
     if (tensor->end < tensor->begin) return damaged(p, "tensor '%s' ends before it begins", shown);
@@ -302,7 +302,7 @@ static fs_status check_tensor_size(const parser *p, const fs_tensor *tensor, int
 }
 
 static fs_status parse_tensor(parser *p, const char *name) {
-    fs_tensor tensor = {.name = name};
+    fs_file_tensor tensor = {.name = name};
     int bits = 0;
     bool have_dtype = false, have_shape = false, have_offsets = false;
     FS_TRY(expect(p, '{'));
@@ -398,12 +398,12 @@ static void sort_indices(uint32_t *index, size_t count, const void *items, compa
 }
 
 static int compare_names(const void *items, uint32_t a, uint32_t b) {
-    const fs_tensor *tensors = items;
+    const fs_file_tensor *tensors = items;
     return strcmp(tensors[a].name, tensors[b].name);
 }
 
 static int compare_offsets(const void *items, uint32_t a, uint32_t b) {
-    const fs_tensor *tensors = items;
+    const fs_file_tensor *tensors = items;
     if (tensors[a].begin != tensors[b].begin) return tensors[a].begin < tensors[b].begin ? -1 : 1;
     return (tensors[a].end > tensors[b].end) - (tensors[a].end < tensors[b].end);
 }
@@ -457,7 +457,7 @@ static fs_status check_offsets(parser *p, const uint8_t *data, uint64_t data_siz
     uint64_t reached = 0;
     fs_status status = FS_OK;
     for (size_t i = 0; i < file->tensor_count && status == FS_OK; i++) {
-        fs_tensor *tensor = &file->tensors[order[i]];
+        fs_file_tensor *tensor = &file->tensors[order[i]];
         char shown[80];
         if (tensor->begin != reached)
             status = damaged(p, "tensor '%s' begins at byte %llu of the data, %s", //
@@ -573,11 +573,11 @@ void fs_safetensors_close(fs_safetensors *file) {
     *file = (fs_safetensors){0};
 }
 
-const fs_tensor *fs_safetensors_find(const fs_safetensors *file, const char *name) {
+const fs_file_tensor *fs_safetensors_find(const fs_safetensors *file, const char *name) {
     size_t low = 0, high = file->tensor_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const fs_tensor *tensor = &file->tensors[file->by_name[middle]];
+        const fs_file_tensor *tensor = &file->tensors[file->by_name[middle]];
         int order = strcmp(name, tensor->name);
         if (order == 0) return tensor;
         if (order < 0)

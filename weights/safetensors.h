@@ -18,7 +18,7 @@ enum {
 
 typedef enum fs_dtype { FS_DTYPE_OTHER, FS_DTYPE_F32, FS_DTYPE_F16, FS_DTYPE_BF16 } fs_dtype;
 
-typedef struct fs_tensor {
+typedef struct fs_file_tensor {
     const char *name; // UTF-8
     fs_dtype dtype;
     char dtype_name[FS_ST_MAX_DTYPE + 1]; // as in the file
@@ -26,7 +26,7 @@ typedef struct fs_tensor {
     uint64_t shape[FS_ST_MAX_RANK];
     uint64_t begin, end; // bytes, relative to the data
     const uint8_t *data; // any alignment
-} fs_tensor;
+} fs_file_tensor;
 
 typedef struct fs_metadata {
     const char *key, *value; // UTF-8
@@ -34,7 +34,7 @@ typedef struct fs_metadata {
 
 typedef struct fs_safetensors {
     char shown[304];    // the file's name in messages, shortened from the left
-    fs_tensor *tensors; // in the header's order
+    fs_file_tensor *tensors; // in the header's order
     size_t tensor_count;
     uint32_t *by_name;     // indices of tensors, sorted
     fs_metadata *metadata; // sorted by key
@@ -52,7 +52,7 @@ fs_status fs_safetensors_parse(const void *data, size_t size, const char *name, 
 void fs_safetensors_close(fs_safetensors *file);
 
 // NULL when absent.
-const fs_tensor *fs_safetensors_find(const fs_safetensors *file, const char *name);
+const fs_file_tensor *fs_safetensors_find(const fs_safetensors *file, const char *name);
 const char *fs_safetensors_get(const fs_safetensors *file, const char *key);
 
 // Copies text from a file into a message: anything but printable ASCII becomes '?', and it is cut to fit. Returns

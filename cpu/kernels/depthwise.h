@@ -10,7 +10,7 @@ FS_INLINE void dw_store(void *out, ptrdiff_t at, vf v, bool relu, bool bf16) {
     else vf_store((float *)out + at, v);
 }
 
-FS_INLINE void depthwise(const fs_depthwise *d, bool bf16) {
+FS_INLINE void depthwise(const fs_depthwise *d, bool bf16, bool to_bf16) {
     const int reach = 2 * d->dilation;
     // Output columns whose three taps all exist; the others test each tap.
     int inner0 = d->x0, inner1 = d->x1;
@@ -32,7 +32,7 @@ FS_INLINE void depthwise(const fs_depthwise *d, bool bf16) {
                         if (sx < d->begin || sx >= d->end) continue;
                         acc = vf_fma(dw_load(d->row[ky], (sx - d->begin) * ps + c, bf16), w[ky * 3 + kx], acc);
                     }
-                dw_store(d->out, (x - d->x0) * d->out_stride + c, acc, d->relu, bf16);
+                dw_store(d->out, (x - d->x0) * d->out_stride + c, acc, d->relu, to_bf16);
             }
         }
         ptrdiff_t at = (ptrdiff_t)(inner0 * d->stride - d->pad_left - d->begin) * ps + c;
@@ -45,10 +45,11 @@ FS_INLINE void depthwise(const fs_depthwise *d, bool bf16) {
                 acc = vf_fma(dw_load(d->row[ky], at + dil, bf16), w[ky * 3 + 1], acc);
                 acc = vf_fma(dw_load(d->row[ky], at + 2 * dil, bf16), w[ky * 3 + 2], acc);
             }
-            dw_store(d->out, to, acc, d->relu, bf16);
+            dw_store(d->out, to, acc, d->relu, to_bf16);
         }
     }
 }
 
-static void depthwise_f32(const fs_depthwise *d) { depthwise(d, false); }
-static void depthwise_bf16(const fs_depthwise *d) { depthwise(d, true); }
+static void depthwise_f32(const fs_depthwise *d) { depthwise(d, false, false); }
+static void depthwise_bf16(const fs_depthwise *d) { depthwise(d, true, true); }
+static void depthwise_f32_to_bf16(const fs_depthwise *d) { depthwise(d, false, true); }

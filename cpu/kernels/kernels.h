@@ -59,6 +59,7 @@ typedef struct fs_kernels {
     void (*gemm_bf16)(const fs_gemm *g);
     void (*depthwise_f32)(const fs_depthwise *d);
     void (*depthwise_bf16)(const fs_depthwise *d);
+    void (*depthwise_f32_to_bf16)(const fs_depthwise *d);
     // count elements, any count.
     void (*to_f32)(const uint16_t *in, float *out, size_t count);
     void (*to_bf16)(const float *in, uint16_t *out, size_t count);

@@ -7,6 +7,7 @@ const fs_kernels FS_TABLE = {
     .gemm_bf16 = gemm_bf16,
     .depthwise_f32 = depthwise_f32,
     .depthwise_bf16 = depthwise_bf16,
+    .depthwise_f32_to_bf16 = depthwise_f32_to_bf16,
     .to_f32 = to_f32,
     .to_bf16 = to_bf16,
     .relu_f32 = relu_f32,

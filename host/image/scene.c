@@ -1,28 +1,27 @@
 // The generated street: a pinhole camera between two rows of facades, things standing on the ground in front of them.
-// World lengths are centimetres: x to the right, z ahead, heights above the ground. Screen positions are exact
-// integers.
+// World lengths are centimetres: x to the right, z ahead, heights above the ground; screen lengths are pixels.
 #include "host/image/scene.h"
 
 #include "host/image/codec.h"
 #include "runtime/base/mem.h"
 
 enum {
-    EYE = 150, // camera height
-    ROAD_LEFT = -520,
-    ROAD_RIGHT = 350, // kerbs; the camera drives in the right lane
+    EYE = 150,        // camera height
+    ROAD_LEFT = -520, // kerbs; the camera drives in the right lane
+    ROAD_RIGHT = 350,
     LANE_LINE = -90,  // dashed, between the two lanes
-    WALL_LEFT = -950,
-    WALL_RIGHT = 800, // facades
-    LOT = 1400,       // length of one building
+    WALL_LEFT = -950, // facades
+    WALL_RIGHT = 800,
+    LOT = 1400, // length of one building
+    SHOP = 360, // height of the ground floor
     STOREY = 320,
     WINDOW_PITCH = 280,
-    SHOP = 360,
     FAR_WINDOWS = 7000, // beyond it windows are finer than pixels
     STEP = 45,          // forward motion per frame
-    NEAR = 260,
-    FAR = 14000, // range of standing things
+    NEAR = 260,         // range of standing things
+    FAR = 14000,
     MAX_THINGS = 160,
-    FRACTION = 13, // bits
+    FRACTION = 13, // bits of fixed-point scales
 };
 
 typedef struct rgb {

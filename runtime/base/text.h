@@ -12,7 +12,7 @@ typedef struct fs_text {
     char *data; // NUL-terminated once anything was added; owned, freed by fs_text_free
     size_t length;
     size_t capacity;
-    bool failed; // an allocation failed: the text is incomplete
+    bool failed;    // an allocation failed: the text is incomplete
     uint64_t comma; // JSON nesting state: bit d set = depth d already has a member
     int depth;
 } fs_text; // zero-initialise
@@ -30,9 +30,9 @@ void fs_json_number(fs_text *text, const char *key, double value);      // non-f
 void fs_json_integer(fs_text *text, const char *key, int64_t value);
 void fs_json_bool(fs_text *text, const char *key, bool value);
 
-// Reads a decimal number ("-0.5", "1e-5") at the start of `text`, whatever the locale; *end is the first byte after it. With
-// a NULL `end` the whole text must be the number. False, with the outputs untouched, without one or when a double cannot
-// hold it.
+// Reads a decimal number ("-0.5", "1e-5") at the start of `text`, whatever the locale; *end is the first byte after it.
+// With a NULL `end` the whole text must be the number. False, with the outputs untouched, without one or when a double
+// cannot hold it.
 bool fs_parse_number(const char *text, const char **end, double *value);
 
 #endif

@@ -48,25 +48,29 @@ def sound():
     yield "four-channels", container(header, b"\x00\x3c" * (size // 2))
     header, size = chain(("ppm.6.bn.running_var", "F32", 32, [32]), ("ppm.6.bn.bias", "F16", 16, [32]))
     yield "bad-values", container(header, b"\x00\x00\xc0\x7f" * (size // 4))
-    header, size = chain(("ffm.low.pw.conv.bias", "F32", 32, [128]), ("ffm.low.dw.conv.weight", "F16", 16, [128, 1, 3, 3]))
+    header, size = chain(("ffm.low.pw.conv.bias", "F32", 32, [128]),
+                         ("ffm.low.dw.conv.weight", "F16", 16, [128, 1, 3, 3]))
     yield "fusion", container(header, b"\x01\x00" * (size // 2))
     header, size = chain(*((f"t{bits}{dtype}", dtype, bits, [8]) for dtype, bits in (
         ("BOOL", 8), ("U8", 8), ("I8", 8), ("F8_E5M2", 8), ("F8_E4M3", 8), ("F8_E8M0", 8), ("F8_E4M3FNUZ", 8),
         ("F8_E5M2FNUZ", 8), ("U16", 16), ("I16", 16), ("F16", 16), ("BF16", 16), ("U32", 32), ("I32", 32), ("F32", 32),
         ("U64", 64), ("I64", 64), ("F64", 64), ("C64", 64), ("F6_E2M3", 6), ("F6_E3M2", 6), ("F4", 4), ("NEW", 24))))
     yield "dtypes", container(header, bytes(size))
-    yield "escapes", container('{"\\u0061\\ud83d\\ude00\\n\\"\\\\/\\/\xe9":' + json.dumps(entry("U8", [0, 7], 0, 0)) + "}")
-    yield "spaces", container('{ "a" :\t{ "shape" : [ 1 , 2 ] ,\r\n "data_offsets":[0,8], "dtype":"F32" } }   ', bytes(8))
+    name = '"\\u0061\\ud83d\\ude00\\n\\"\\\\/\\/\xe9"'
+    yield "escapes", container("{" + name + ":" + json.dumps(entry("U8", [0, 7], 0, 0)) + "}")
+    spaced = '{ "a" :\t{ "shape" : [ 1 , 2 ] ,\r\n "data_offsets":[0,8], "dtype":"F32" } }   '
+    yield "spaces", container(spaced, bytes(8))
     header, size = chain(("ltd.conv.conv.weight", "F32", 32, [1, 1, 1, 1, 1, 1, 1, 1]), ("", "U8", 8, [0]))
     yield "ranks", container(header, bytes(size))
-    yield "foreign-names", container(chain(("backbone.learning_to_downsample.conv.bn.bias", "F32", 32, [1]))[0], bytes(4))
+    header, size = chain(("backbone.learning_to_downsample.conv.bn.bias", "F32", 32, [1]))
+    yield "foreign-names", container(header, bytes(size))
     for variant in ("paper", "tramac", "mmseg", "paddleseg", "leftthomas"):
         yield "variant-" + variant, container({"__metadata__": {"fastscnn.variant": variant}})
     yield "switches", container({"__metadata__": {
         "format": "pt", "fastscnn.variant": "tramac", "fastscnn.stem_pad": "same", "fastscnn.dsconv_mid_relu": "0",
         "fastscnn.ppm_out_kernel": "3", "fastscnn.ffm_dilation": "4", "fastscnn.ffm_exact_x4": "1",
-        "fastscnn.align_ppm": "0", "fastscnn.align_ffm": "1", "fastscnn.align_final": "0", "fastscnn.bn_epsilon": "1e-3",
-        "fastscnn.mean": "0.485, .456,4.06e-1", "fastscnn.std": "0.229,0.224,0.225"}})
+        "fastscnn.align_ppm": "0", "fastscnn.align_ffm": "1", "fastscnn.align_final": "0",
+        "fastscnn.bn_epsilon": "1e-3", "fastscnn.mean": "0.485, .456,4.06e-1", "fastscnn.std": "0.229,0.224,0.225"}})
     yield "labels", container({"__metadata__": {
         "fastscnn.classes": ",".join(f"name {i}" for i in range(19)), "fastscnn.palette": ",".join(["#0a0B0c"] * 19)}})
 

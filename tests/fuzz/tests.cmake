@@ -1,13 +1,18 @@
 # Fuzz targets: their corpora are replayed in every build; libFuzzer programs (bin/fuzz_*) with FASTSCNN_FUZZ and clang:
-#     cmake -B build/fuzz -DCMAKE_C_COMPILER=clang -DFASTSCNN_FUZZ=ON && cmake --build build/fuzz --target fuzz_weights
+#     cmake -B build/fuzz -DCMAKE_C_COMPILER=clang -DFASTSCNN_FUZZ=ON
+#     cmake --build build/fuzz --target fuzz_weights
 #     build/fuzz/bin/fuzz_weights -max_len=16384 -dict=tests/fuzz/weights.dict NEW_CORPUS tests/fuzz/corpus/weights
 set(fuzz_folder ${CMAKE_CURRENT_LIST_DIR})
 if(FASTSCNN_FUZZ AND NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
   message(FATAL_ERROR "FASTSCNN_FUZZ needs clang: configure with -DCMAKE_C_COMPILER=clang")
 endif()
+if(FASTSCNN_FUZZ)
+  find_package(PNG REQUIRED)
+  pkg_check_modules(TURBOJPEG REQUIRED IMPORTED_TARGET libturbojpeg)
+endif()
 
-# fs_fuzz(NAME CORPUS SOURCES...): NAME_fuzz.c over corpus/CORPUS. SOURCES (globs under the project) are the parts that the
-# libFuzzer program compiles for itself, with coverage.
+# fs_fuzz(NAME CORPUS SOURCES...): NAME_fuzz.c over corpus/CORPUS. SOURCES (globs under the project) are the parts that
+# the libFuzzer program compiles for itself, with coverage.
 function(fs_fuzz name corpus)
   set(target_source ${fuzz_folder}/${name}_fuzz.c)
   if(NOT EXISTS ${target_source})

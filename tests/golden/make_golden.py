@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the golden data of this folder: what an independent plain PyTorch Fast-SCNN gives on formula weights and frames.
+"""Writes the golden data of this folder: what a plain PyTorch Fast-SCNN gives on weights and frames made by formulas.
 
-    python3 tests/golden/make_golden.py                 needs torch and numpy; rewrites *.safetensors and index.json here
-    python3 tests/golden/make_golden.py --check         computes all again and compares with the files
-    python3 tests/golden/make_golden.py --model F.safetensors --frame F.npy -o OUT.safetensors    one file, one frame
+    python3 tests/golden/make_golden.py            needs torch and numpy; rewrites *.safetensors and index.json here
+    python3 tests/golden/make_golden.py --check    computes all again and compares with the files
+    python3 tests/golden/make_golden.py --model F.safetensors --frame F.npy -o OUT.safetensors    one model and frame
 
 Everything is computed in double precision from float32 weights, batch norm unfolded, one torch call an operation.
 """
@@ -162,7 +162,7 @@ def compute(case: tuple[Any, ...]) -> tuple[dict[str, np.ndarray], dict[str, str
     overrides = {f"fastscnn.{key}": value for key, value in switches.items()}
     network = Network(formula.tensors(variant, classes, channels, seed), variant, overrides)
     metadata = {"fastscnn.variant": variant, **overrides, "classes": str(classes), "channels": str(channels),
-                "height": str(height), "width": str(width), "seed": str(seed), "frame": "formula of tests/golden/README.md"}
+                "height": str(height), "width": str(width), "seed": str(seed)}
     return expected(network, make_frame(height, width, channels), samples), metadata
 
 
@@ -173,8 +173,8 @@ def write_all() -> None:
         name, variant, classes, channels, height, width, seed, samples, switches = case
         tensors, metadata = compute(case)
         safetensors_io.write(os.path.join(HERE, f"{name}.safetensors"), tensors, metadata)
-        index.append(dict(name=name, expected=f"{name}.safetensors", variant=variant, switches=switches, classes=classes,
-                          channels=channels, height=height, width=width, seed=seed, samples=samples))
+        index.append(dict(name=name, expected=f"{name}.safetensors", variant=variant, switches=switches,
+                          classes=classes, channels=channels, height=height, width=width, seed=seed, samples=samples))
         present = np.unique(tensors["labels"])
         print(f"{name}: {len(present)} of {classes} classes occur, logit std {tensors['sample_logits'].std():.3f}")
     rows = ",\n".join(" " + json.dumps(row) for row in index)
@@ -192,7 +192,8 @@ def check_all() -> int:
         error = float(np.abs(stored["sample_logits"] - fresh["sample_logits"]).max() / stored["sample_logits"].std())
         good = agree >= 0.9999 and error <= 1e-5 and np.array_equal(stored["sample_yx"], fresh["sample_yx"])
         failed += not good
-        print(f"{case[0]}: labels {agree:.6f}, largest logit difference {error:.2e} standard deviations{'' if good else '  DIFFERS'}")
+        print(f"{case[0]}: labels {agree:.6f}, largest logit difference {error:.2e} standard deviations"
+              + ("" if good else "  DIFFERS"))
     return int(failed > 0)
 
 

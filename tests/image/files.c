@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "tests/image/pictures.h"
 #include "tests/image/png_maker.h"
@@ -242,15 +244,32 @@ Test(image_files, link_is_followed_and_kept) {
     fs_image_free(&picture);
 }
 
-// A device must be written to and never replaced by a file; a full one is an error.
-Test(image_files, device) {
-    cr_assert_eq(symlink("/dev/null", in_folder("null.png")), 0);
-    cr_assert_eq(symlink("/dev/full", in_folder("full.png")), 0);
+// What is no regular file must be written to and never be replaced by one. Only special files of the test's own are
+// used: run as root, a mistake here would otherwise replace a device of the machine.
+Test(image_files, pipe_is_written_to_and_kept) {
+    cr_assert_eq(mkfifo(in_folder("pipe.ppm"), 0600), 0);
+    int reader = open(in_folder("pipe.ppm"), O_RDONLY | O_NONBLOCK);
+    cr_assert_geq(reader, 0);
     fs_image picture = make_picture(5, 5, 3, false);
-    cr_assert_eq(fs_image_write(in_folder("null.png"), &picture), FS_OK, "%s", fs_error_text());
-    expect_write_failure(in_folder("full.png"), &picture, FS_ERR_IO, strerror(ENOSPC));
+    cr_assert_eq(fs_image_write(in_folder("pipe.ppm"), &picture), FS_OK, "%s", fs_error_text());
+    char bytes[256];
+    cr_assert_eq(read(reader, bytes, sizeof bytes), 11 + 5 * 5 * 3); // "P6\n5 5\n255\n" and the pixels
+    close(reader);
     struct stat info;
-    cr_assert(stat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode));
+    cr_assert(lstat(in_folder("pipe.ppm"), &info) == 0 && S_ISFIFO(info.st_mode));
+    fs_image_free(&picture);
+}
+
+Test(image_files, socket_is_refused_and_kept) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/socket.png", temporary_folder);
+    int server = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert(server >= 0 && bind(server, (const struct sockaddr *)&address, sizeof address) == 0);
+    fs_image picture = make_picture(5, 5, 3, false);
+    expect_write_failure(in_folder("socket.png"), &picture, FS_ERR_IO, "cannot write");
+    struct stat info;
+    cr_assert(lstat(in_folder("socket.png"), &info) == 0 && S_ISSOCK(info.st_mode));
+    close(server);
     fs_image_free(&picture);
 }
 

@@ -167,7 +167,7 @@ def checkpoint(naming: str, channels: int = 3, classes: int = 19) -> Source:
     return tensors
 
 
-# ---- Pickles by hand -----------------------------------------------------------------------------------------------------
+# ---- Pickles by hand -----------------------------------------------------------------------------------------------
 
 TORCH_TYPES = {"F64": "DoubleStorage", "F32": "FloatStorage", "F16": "HalfStorage", "BF16": "BFloat16Storage",
                "I64": "LongStorage"}
@@ -279,7 +279,7 @@ def safetensors(tensors: Source, metadata: dict[str, str] | None = None) -> byte
     return struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in tensors.values())
 
 
-# ---- Tests ---------------------------------------------------------------------------------------------------------------
+# ---- Tests ---------------------------------------------------------------------------------------------------------
 
 
 class ConvertTest(unittest.TestCase):
@@ -520,10 +520,12 @@ class Refusals(ConvertTest):
     def test_missing_extra_and_mis_shaped_are_all_listed(self) -> None:
         source = checkpoint("tramac")
         del source["classifier.conv.1.bias"]
+        del source["feature_fusion.conv_higher_res.0.bias"]
         del source["feature_fusion.dwconv.conv.1.running_var"]
         source["head.weight"] = ("F32", (2,), numbers(2, 1))
         source["feature_fusion.conv_lower_res.1.weight"] = ("F32", (64,), numbers(64, 2))
         self.refused(torch_zip(source), "missing: classifier.conv.1.bias", "[19]",
+                     "missing: feature_fusion.conv_higher_res.0.bias, expected [128]",
                      "missing: feature_fusion.dwconv.conv.1.running_var", "not known: head.weight",
                      "feature_fusion.conv_lower_res.1.weight: shape [64], expected [128]")
 
@@ -575,7 +577,8 @@ class Refusals(ConvertTest):
             self.assertIn("cannot be read", errors)
 
     def test_wrong_variant(self) -> None:
-        code, errors = self.run_main(self.file(torch_zip(checkpoint("tramac"))), "-o", self.output, "--variant", "mmseg")
+        path = self.file(torch_zip(checkpoint("tramac")))
+        code, errors = self.run_main(path, "-o", self.output, "--variant", "mmseg")
         self.assertEqual(code, 1)
         self.assertIn("tramac", errors)
 
@@ -707,8 +710,9 @@ class Hostile(ConvertTest):
                 self.assert_inert(op_global(module, name) + op_tuple(text) + b"R", f"{module}.{name}")
 
     def test_dotted_names(self) -> None:
-        for module, name in (("collections", "OrderedDict.__init__"), ("numpy", "ndarray.tofile"), ("torch", "hub.load"),
-                             ("torch.storage", "_load_from_bytes"), ("numpy", "load"), ("pickle", "loads")):
+        for module, name in (("collections", "OrderedDict.__init__"), ("numpy", "ndarray.tofile"),
+                             ("torch", "hub.load"), ("torch.storage", "_load_from_bytes"), ("numpy", "load"),
+                             ("pickle", "loads")):
             stacked = op_text(module) + op_text(name) + b"\x93" + op_tuple(op_text(self.marker)) + b"R"
             path = self.file(b"\x80\x04" + stacked + b".")
             code, errors = self.run_main(path, "-o", self.output)
@@ -722,12 +726,14 @@ class Hostile(ConvertTest):
         self.assert_inert(b"\x82\x01", "extension")
 
     def test_allowed_names_cannot_be_changed_or_misused(self) -> None:
-        for module, name in (("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict"), ("_codecs", "encode"),
-                             ("numpy", "dtype"), ("numpy", "ndarray"), ("torch", "FloatStorage")):
+        for module, name in (("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict"),
+                             ("_codecs", "encode"), ("numpy", "dtype"), ("numpy", "ndarray"),
+                             ("torch", "FloatStorage")):
             state = op_tuple(b"N", op_dict({"__defaults__": b")", "__class__": b"N"}))
             self.refused(b"\x80\x02" + op_global(module, name) + state + b"b.", "refused")
         self.refused(b"\x80\x02" + op_global("torch", "FloatStorage") + b")R.", "refused")
-        self.refused(b"\x80\x02" + op_global("_codecs", "encode") + op_tuple(op_text("x"), op_text("rot13")) + b"R.", "refused")
+        encode = op_global("_codecs", "encode") + op_tuple(op_text("x"), op_text("rot13")) + b"R."
+        self.refused(b"\x80\x02" + encode, "refused")
         forged = op_tuple(op_tuple(op_text("F32"), op_text("0"), op_int(2)), op_int(0), op_tuple(op_int(2)),
                           op_tuple(op_int(1)), b"\x89", ORDERED)
         self.refused(torch_zip({}, op_global("torch._utils", "_rebuild_tensor_v2") + forged + b"R"), "refused")
@@ -741,7 +747,8 @@ class SafetensorsFiles(ConvertTest):
     """The reader and writer that the scripts share."""
 
     def test_round_trip(self) -> None:
-        tensors = {"a": safetensors_io.Tensor("F32", (2, 3), numbers(6, 1)), "empty": safetensors_io.Tensor("U8", (0,), b""),
+        tensors = {"a": safetensors_io.Tensor("F32", (2, 3), numbers(6, 1)),
+                   "empty": safetensors_io.Tensor("U8", (0,), b""),
                    "scalar": safetensors_io.Tensor("I64", (), bytes(8))}
         safetensors_io.write(self.output, tensors, {"key": "välue"})
         self.assertEqual(safetensors_io.read(self.output), (tensors, {"key": "välue"}))

@@ -292,7 +292,7 @@ Test(container, tensors_up_to_4096_and_no_more) {
             for (int i = 0; i < count; i++) {
                 char name[8];
                 snprintf(name, sizeof name, "%05d", 9999 - i);
-                const fs_tensor *t = fs_safetensors_find(&file, name);
+                const fs_file_tensor *t = fs_safetensors_find(&file, name);
                 cr_assert_not_null(t);
                 cr_assert_eq(t->begin, (uint64_t)(count - 1 - i));
             }

@@ -1,0 +1,638 @@
+#!/usr/bin/env python3
+"""Measures this library beside ONNX Runtime, OpenVINO and PyTorch: one checkpoint, u8 RGB frame in, u8 labels out.
+
+    python3 bench/peers.py --rounds 20 --threads 2 --json peers.json
+
+Fair play, in the order in which it matters:
+- Every engine gets the same frame, the same weights and the same number of threads, and returns the same labels.
+- Rounds are interleaved: a turn of each engine, then the next round, in rotating order, so that a slow second of the
+  machine hits all alike. Ratios are taken inside a round; the table has their median and extremes.
+- Each engine lives in a process of its own, which is stopped (SIGSTOP) while others have their turn. So a thread pool
+  that goes on spinning after its frame, as OpenMP's and ONNX Runtime's do, cannot take time from the next engine, and
+  no engine has to run with its spinning switched off.
+- A turn is --warm frames that are not counted, which fill the caches that the others emptied, then one that is.
+- A peer that is not installed, or that cannot do a precision on this CPU, is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from typing import Any, Callable
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+sys.path[:0] = [HERE, os.path.join(ROOT, "weights")]
+
+BASELINE = "onnxruntime-fp32"
+# Engine -> what it is. The order is the table's.
+ENGINES = {
+    "fastscnn-fp32": "this library, fp32",
+    "fastscnn-bf16": "this library, bf16",
+    "onnxruntime-fp32": "ONNX Runtime, logits upsampled and compared in NCHW as exporters write it",
+    "onnxruntime-fp32-nhwc": "ONNX Runtime, the same network with that tail in NHWC",
+    "openvino-fp32": "OpenVINO, precision hint f32",
+    "openvino-bf16": "OpenVINO, precision hint bf16",
+    "torchscript-fp32": "PyTorch, traced, frozen, optimised for inference",
+    "torchcompile-fp32": "PyTorch, torch.compile (inductor)",
+    "torchcompile-fp32-nhwc": "the same with channels_last tensors",
+    "torchscript-bf16": "PyTorch, frozen, bf16 weights and activations",
+    "torchcompile-bf16": "PyTorch, torch.compile, bf16 weights and activations",
+    "torchcompile-bf16-autocast": "PyTorch, torch.compile, fp32 weights under bf16 autocast",
+}
+Runner = Callable[[Any], Any]  # u8 frame [H, W, C] -> u8 labels [H, W]
+
+
+class Absent(Exception):
+    """Why an engine cannot take part."""
+
+
+# ---- Engines: each function opens one and returns how to run a frame, and what it says of itself -------------------------
+
+
+class _EngineOptions(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("backend", ctypes.c_int32), ("precision", ctypes.c_int32),
+                ("device", ctypes.c_int32), ("disable_fusion", ctypes.c_char_p)]
+
+
+class _SessionOptions(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("width", ctypes.c_int32), ("height", ctypes.c_int32),
+                ("threads", ctypes.c_int32), ("in_flight", ctypes.c_int32), ("tune", ctypes.c_int32)]
+
+
+class _Frame(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("format", ctypes.c_int32), ("width", ctypes.c_int32),
+                ("height", ctypes.c_int32), ("plane", ctypes.c_void_p * 4), ("stride", ctypes.c_size_t * 4),
+                ("memory", ctypes.c_int32), ("matrix", ctypes.c_int32), ("range", ctypes.c_int32)]
+
+
+class _Outputs(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("labels", ctypes.c_void_p), ("labels_stride", ctypes.c_size_t),
+                ("labels_map", ctypes.c_void_p), ("logits", ctypes.c_void_p)]
+
+
+_RGB8, _RGBA8, _CPU = 1, 3, 1
+_PRECISIONS = {"fp32": 1, "bf16": 2}
+
+
+def open_fastscnn(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:
+    """This library, through its C API."""
+    import numpy as np
+
+    if not os.path.exists(config["library"]):
+        raise Absent(f"{config['library']} is not built (make build)")
+    library = ctypes.CDLL(config["library"])
+    library.fscnn_version_string.restype = ctypes.c_char_p
+    library.fscnn_error.restype = ctypes.c_char_p
+
+    def check(status: int) -> None:
+        if status != 0:
+            raise Absent(library.fscnn_error().decode())
+
+    def made(kind: type[ctypes.Structure], init: str, *arguments: Any) -> Any:
+        value = kind()
+        getattr(library, init)(ctypes.byref(value), *arguments)
+        if value.struct_size != ctypes.sizeof(kind):
+            raise Absent(f"{config['library']}: {init} fills {value.struct_size} bytes, this script knows "
+                         f"{ctypes.sizeof(kind)}; use the script of the library's version")
+        return value
+
+    options = made(_EngineOptions, "fscnn_engine_options_init")
+    options.backend, options.precision = _CPU, _PRECISIONS[flavour[0]]
+    engine, session = ctypes.c_void_p(), ctypes.c_void_p()
+    check(library.fscnn_engine_open(config["weights"].encode(), ctypes.byref(options), ctypes.byref(engine)))
+    session_options = made(_SessionOptions, "fscnn_session_options_init")
+    session_options.height, session_options.width = config["size"]
+    session_options.threads, session_options.in_flight = config["threads"], 1
+    check(library.fscnn_session_open(engine, ctypes.byref(session_options), ctypes.byref(session)))
+
+    def run(frame: Any) -> Any:
+        height, width, channels = frame.shape
+        picture = made(_Frame, "fscnn_frame_init", _RGB8 if channels == 3 else _RGBA8, width, height,
+                       ctypes.c_void_p(frame.ctypes.data))
+        labels = np.empty((height, width), np.uint8)
+        outputs = made(_Outputs, "fscnn_outputs_init")
+        outputs.labels = labels.ctypes.data
+        check(library.fscnn_run(session, ctypes.byref(picture), ctypes.byref(outputs)))
+        return labels
+
+    return run, {"version": library.fscnn_version_string().decode()}
+
+
+def open_onnxruntime(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:
+    """ONNX Runtime on its CPU provider with all graph optimisations, spinning as it comes."""
+    import export_onnx
+    import onnxruntime
+
+    tail = "nhwc" if "nhwc" in flavour else "nchw"
+    model = export_onnx.build(export_onnx.Model(config["file"]), *config["size"], tail=tail)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = config["threads"]
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda frame: session.run(None, {"frame": frame[None]})[0][0], {"version": onnxruntime.__version__}
+
+
+def open_openvino(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:
+    """OpenVINO's CPU plugin, latency hint, one stream."""
+    import export_onnx
+    import openvino
+
+    core = openvino.Core()
+    model = export_onnx.build(export_onnx.Model(config["file"]), *config["size"])
+    hint = {"fp32": "f32", "bf16": "bf16"}[flavour[0]]
+    compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", {
+        "INFERENCE_NUM_THREADS": config["threads"], "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": hint})
+    used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    if used != hint and not config["force_bf16"]:
+        raise Absent(f"OpenVINO runs {hint} as {used} on this CPU")
+    request = compiled.create_infer_request()
+    return (lambda frame: request.infer({0: frame[None]})[0][0].copy(),
+            {"version": openvino.__version__.split("-")[0], "precision": used})
+
+
+def torch_network(config: dict[str, Any], dtype: Any) -> Any:
+    """The exporter's network as a torch module, batch norm folded in double precision."""
+    import export_onnx
+    import numpy as np
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    model = export_onnx.Model(config["file"])
+    switch = model.switch
+
+    def averaging(extent: Any, bins: int, kind: Any) -> torch.Tensor:
+        matrix = torch.zeros(bins, int(extent), dtype=kind)
+        for index in range(bins):
+            start, end = index * int(extent) // bins, -(-(index + 1) * int(extent) // bins)
+            matrix[index, start:end] = 1.0 / (end - start)
+        return matrix
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.tensor(model.mean * 255.0, dtype=torch.float32).view(1, -1, 1, 1))
+            self.layers = nn.ModuleDict()
+            for name in model.tensors:
+                if name.endswith(".conv.weight"):
+                    self.add(name[:-len(".conv.weight")])
+
+        def add(self, layer: str) -> None:
+            weight, bias = model.folded(layer)
+            stride = 2 if layer in ("ltd.conv", "ltd.ds1.dw", "ltd.ds2.dw", "gfe.b1.0.dw", "gfe.b2.0.dw") else 1
+            dilation = int(switch["ffm_dilation"]) if layer == "ffm.low.dw" else 1
+            kernel, padding = weight.shape[2], dilation * (weight.shape[2] // 2)
+            groups = weight.shape[0] if layer.endswith(".dw") else 1
+            if layer == "ltd.conv":
+                weight = weight / (255.0 * model.std)[None, :, None, None]
+                padding = int(switch["stem_pad"] == "one")
+            conv = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], kernel, stride, padding, dilation, groups)
+            with torch.no_grad():
+                conv.weight.copy_(torch.from_numpy(weight.astype(np.float32)))
+                conv.bias.copy_(torch.from_numpy(bias.astype(np.float32)))
+            self.layers[layer.replace(".", "_")] = conv.to(dtype)
+
+        def conv(self, x: torch.Tensor, layer: str, relu: bool = True) -> torch.Tensor:
+            x = self.layers[layer.replace(".", "_")](x)
+            return functional.relu(x) if relu else x
+
+        def dsconv(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+            return self.conv(self.conv(x, f"{layer}.dw", bool(switch["dsconv_mid_relu"])), f"{layer}.pw")
+
+        def up(self, x: torch.Tensor, like: Any, align: object) -> torch.Tensor:
+            return functional.interpolate(x, size=tuple(like), mode="bilinear", align_corners=bool(align))
+
+        def forward(self, frame: torch.Tensor) -> torch.Tensor:
+            height, width = config["size"]
+            x = frame.unsqueeze(0).permute(0, 3, 1, 2)
+            if config["channels_last"]:
+                x = x.contiguous(memory_format=torch.channels_last)
+            else:
+                x = x.contiguous()
+            x = (x.to(torch.float32) - self.mean).to(dtype)
+            if switch["stem_pad"] == "same":
+                x = functional.pad(x, (width % 2, 1, height % 2, 1))
+            x = self.conv(x, "ltd.conv")
+            skip = x = self.dsconv(self.dsconv(x, "ltd.ds1"), "ltd.ds2")
+            for block in (1, 2, 3):
+                for repeat in range(3):
+                    name = f"gfe.b{block}.{repeat}"
+                    y = self.conv(self.conv(self.conv(x, f"{name}.expand"), f"{name}.dw"), f"{name}.project", False)
+                    x = x + y if repeat else y
+            branches = [x]
+            for bins in (1, 2, 3, 6):
+                if config["pool_by_product"]:  # oneDNN's tensors in TorchScript have no overlapping bins
+                    across, down = (averaging(extent, bins, x.dtype) for extent in (x.shape[3], x.shape[2]))
+                    pooled = torch.matmul(down, torch.matmul(x, across.transpose(0, 1)))
+                else:
+                    pooled = functional.adaptive_avg_pool2d(x, bins)
+                pooled = self.conv(pooled, f"ppm.{bins}")
+                branches.append(self.up(pooled, x.shape[2:], switch["align_ppm"]))
+            y = self.conv(torch.cat(branches, 1), "ppm.out")
+            if switch["ffm_exact_x4"]:
+                y = self.up(y, (4 * y.shape[2], 4 * y.shape[3]), switch["align_ffm"])
+                y = self.up(y, skip.shape[2:], True)
+            else:
+                y = self.up(y, skip.shape[2:], switch["align_ffm"])
+            y = self.conv(self.conv(y, "ffm.low.dw"), "ffm.low.pw", False)
+            x = functional.relu(y + self.conv(skip, "ffm.high.pw", False))
+            x = self.conv(self.dsconv(self.dsconv(x, "cls.ds1"), "cls.ds2"), "cls.conv", False)
+            return self.up(x, (height, width), switch["align_final"]).argmax(1)[0].to(torch.uint8)
+
+    return Network().eval()
+
+
+def cpu_flags() -> set[str]:
+    """Feature names of the CPU as Linux spells them."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return set(next(line for line in file if line.startswith(("flags", "Features"))).split(":")[1].split())
+    except (OSError, StopIteration):
+        return set()
+
+
+def open_torch(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:
+    """PyTorch, traced and frozen or compiled."""
+    import torch
+
+    compiled = config["engine"].startswith("torchcompile")
+    bf16, autocast = "bf16" in flavour, "autocast" in flavour
+    if bf16 and not config["force_bf16"] and not cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}:
+        raise Absent("this CPU has no bf16 instructions (--force-bf16 runs it all the same)")
+    torch.set_num_threads(config["threads"])
+    config["channels_last"] = "nhwc" in flavour or bf16
+    config["pool_by_product"] = not compiled
+    dtype = torch.bfloat16 if bf16 and not autocast else torch.float32
+    network: Any = torch_network(config, dtype)
+    if config["channels_last"]:
+        network = network.to(memory_format=torch.channels_last)
+    if compiled:
+        network = torch.compile(network, dynamic=False)
+    else:
+        example = torch.zeros(*config["size"], config["channels"], dtype=torch.uint8)
+        with torch.no_grad():
+            network = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, example)))
+
+    def run(frame: Any) -> Any:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            return network(torch.from_numpy(frame)).numpy()
+
+    return run, {"version": torch.__version__}
+
+
+OPENERS = {"fastscnn": open_fastscnn, "onnxruntime": open_onnxruntime, "openvino": open_openvino,
+           "torchscript": open_torch, "torchcompile": open_torch}
+
+
+# ---- Workers -----------------------------------------------------------------------------------------------------------
+
+
+def worker(pipe: Any, config: dict[str, Any]) -> None:
+    """Opens one engine, then runs a frame for each message, until told to stop."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # a stopped process would outlive a parent that was killed
+    if not config["verbose"]:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        import numpy as np
+
+        frame = np.load(config["frame"])
+        family, *flavour = config["engine"].split("-")
+        started = time.perf_counter()
+        run, about = OPENERS[family](config, flavour)
+        about["setup_ms"] = (time.perf_counter() - started) * 1e3
+        labels = np.ascontiguousarray(run(frame))
+        about["first_ms"] = (time.perf_counter() - started) * 1e3 - about["setup_ms"]
+        np.save(config["labels"], labels)
+        pipe.send(("ready", about))
+        while pipe.recv() == "turn":
+            for _ in range(config["warm"]):
+                run(frame)
+            started = time.perf_counter()
+            run(frame)
+            pipe.send(("time", (time.perf_counter() - started) * 1e3))
+        pipe.send(("done", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    except Absent as error:
+        pipe.send(("absent", str(error)))
+    except ImportError as error:
+        pipe.send(("absent", f"not installed: {error}"))
+    except (EOFError, BrokenPipeError):
+        pass
+    except BaseException as error:  # whatever a peer throws, its row has the reason
+        if config["verbose"]:
+            traceback.print_exc()
+        last = str(error).strip().splitlines() or [""]
+        pipe.send(("failed", f"{type(error).__name__}: {last[-1]:.300}"))
+
+
+class Contestant:
+    """One engine's process, stopped except in its turn."""
+
+    def __init__(self, context: Any, config: dict[str, Any]) -> None:
+        self.name = config["engine"]
+        self.labels = config["labels"]
+        self.about: dict[str, Any] = {}
+        self.times: list[float] = []
+        self.reason = ""
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=worker, args=(theirs, config), daemon=True)
+        self.process.start()
+        theirs.close()
+        kind, value = self.receive(config["open_timeout"])
+        if kind == "ready":
+            self.about = value
+            self.signal(signal.SIGSTOP)
+        else:
+            self.drop(value)
+
+    @property
+    def alive(self) -> bool:
+        return not self.reason
+
+    def receive(self, timeout: float) -> tuple[str, Any]:
+        try:
+            if not self.pipe.poll(timeout):
+                return "failed", f"no answer in {timeout:.0f} s"
+            return self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join(5)
+            return "failed", f"its process ended with exit code {self.process.exitcode}"
+
+    def signal(self, number: int) -> None:
+        if self.process.pid is not None and self.process.exitcode is None:
+            os.kill(self.process.pid, number)
+
+    def turn(self, message: str = "turn", timeout: float = 120.0) -> Any:
+        """Wakes the process, has one answer, stops it again. None when it failed."""
+        self.signal(signal.SIGCONT)
+        try:
+            self.pipe.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        kind, value = self.receive(timeout)
+        if kind not in ("time", "done"):
+            self.drop(value)
+            return None
+        if kind == "time":
+            self.times.append(value)
+            self.signal(signal.SIGSTOP)
+        return value
+
+    def drop(self, reason: str) -> None:
+        self.reason = reason
+        self.close()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+# ---- The contest ---------------------------------------------------------------------------------------------------------
+
+
+def default_frame(height: int, width: int, channels: int) -> Any:
+    """A street-like picture made here: sky, road with lines, boxes, and sensor noise of a fixed seed."""
+    import numpy as np
+
+    random = np.random.default_rng(7)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / (height, width)[0]
+    aspect = width / height
+    picture = np.empty((height, width, 4), np.float32)
+    picture[:] = np.stack([120 + 60 * y, 150 + 40 * y, 200 - 20 * y, 90 + 60 * y], axis=-1)
+    for _ in range(40):  # houses, cars, posts: boxes that stand on lines between horizon and bottom
+        foot = 0.45 + 0.5 * random.random()
+        tall, wide = foot * random.uniform(0.1, 0.8), random.uniform(0.02, 0.3) * aspect
+        left = random.uniform(-0.1, 1.0) * aspect
+        inside = (y < foot) & (y > foot - tall) & (x > left) & (x < left + wide)
+        picture[inside] = random.uniform(20, 235, 4)
+    road = (y > 0.5) & (np.abs(x - aspect / 2) < (y - 0.45) * aspect * 0.8)
+    picture[road] = (90, 90, 95, 70)
+    picture[road & (np.abs(np.abs(x - aspect / 2) - (y - 0.45) * 0.4) < 0.01)] = (235, 235, 230, 120)
+    picture += random.normal(0, 4, picture.shape)
+    return np.ascontiguousarray(picture.clip(0, 255).astype(np.uint8)[..., :channels])
+
+
+def load_frame(path: str, channels: int) -> Any:
+    """A picture file as u8 RGB or RGBA."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.ascontiguousarray(np.asarray(image.convert("RGB" if channels == 3 else "RGBA"), np.uint8))
+
+
+def command_output(*command: str) -> str:
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def machine() -> dict[str, Any]:
+    """What a reader needs to place the figures."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), model)
+    except OSError:
+        pass
+    interesting = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
+    commit = command_output("git", "rev-parse", "HEAD")
+    if commit and command_output("git", "status", "--porcelain", "--untracked-files=no"):
+        commit += "-modified"
+    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "flags": [f for f in interesting if f in cpu_flags()],
+            "system": platform.platform(), "python": platform.python_version(), "commit": commit or "unknown"}
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def report(contestants: list[Contestant], config: dict[str, Any]) -> dict[str, Any]:
+    """The result as plain data."""
+    import numpy as np
+
+    ran = {one.name: one for one in contestants if one.alive and one.times}
+    reference = next((one for one in contestants if one.name in ran), None)
+    truth = np.load(reference.labels) if reference else None
+    runtimes = [name for name in ran if name.startswith("onnxruntime-fp32")]
+    best = min(runtimes, key=lambda name: statistics.median(ran[name].times)) if runtimes else None
+    rows = []
+    for one in contestants:
+        row: dict[str, Any] = {"engine": one.name, "what": ENGINES[one.name]}
+        if one.name not in ran:
+            rows.append({**row, "absent": one.reason or "no frame was timed"})
+            continue
+        row.update(one.about, latency_ms={**spread(one.times), "all": one.times}, frames=len(one.times))
+        for key, base in (("ratio", BASELINE), ("ratio_fastest", best)):
+            if base in ran:
+                row[key] = spread([theirs / ours for theirs, ours in zip(ran[base].times, one.times)])
+        row["agreement"] = float((np.load(one.labels) == truth).mean())
+        rows.append(row)
+    return {"machine": machine(), "size": "{}x{}".format(*config["size"]), "threads": config["threads"],
+            "rounds": config["rounds"], "warm": config["warm"], "weights": config["weights"], "frame": config["picture"],
+            "boundary": "u8 RGB frame in, u8 labels out", "baseline": BASELINE, "fastest_baseline": best,
+            "agreement_with": reference.name if reference else None,
+            "packages": {name: importlib.metadata.version(name) for name in ("numpy", "onnx") if installed(name)},
+            "command": " ".join(sys.argv), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "load_average": os.getloadavg()[0], "engines": rows}
+
+
+def installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for people."""
+    machine_ = result["machine"]
+    lines = [f"{machine_['cpu']}, {machine_['cores']} cores ({' '.join(machine_['flags'])}), {result['threads']} threads, "
+             f"commit {machine_['commit'][:12]}",
+             f"{result['size']}, {result['boundary']}, weights {result['weights']}, {result['rounds']} rounds", "",
+             f"{'engine':<27}{'version':<14}{'ms median':>10}{'min':>8}{'max':>8}   {'x ' + result['baseline']:<24}"
+             f"{'x its fastest':<15}{'labels':>9}"]
+    for row in result["engines"]:
+        if "absent" in row:
+            lines.append(f"{row['engine']:<27}absent: {row['absent']}")
+            continue
+        latency = row["latency_ms"]
+        ratio, fastest = row.get("ratio"), row.get("ratio_fastest")
+        first = f"{ratio['median']:.2f} ({ratio['min']:.2f}..{ratio['max']:.2f})" if ratio else "-"
+        second = f"{fastest['median']:.2f}" if fastest else "-"
+        lines.append(f"{row['engine']:<27}{row['version']:<14}{latency['median']:>10.1f}{latency['min']:>8.1f}"
+                     f"{latency['max']:>8.1f}   {first:<24}{second:<15}{100 * row['agreement']:>8.3f}%")
+    lines += ["", f"x: times as fast, median of the ratios inside each round (least..most). Its fastest: {BASELINE} or its "
+              f"NHWC twin, here {result['fastest_baseline']}.",
+              f"labels: share equal to those of {result['agreement_with']}."]
+    return "\n".join(lines)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", default="1024x2048", metavar="HxW")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: every core")
+    parser.add_argument("--rounds", type=int, default=20, help="timed frames of each engine, default 20")
+    parser.add_argument("--warm", type=int, default=1, help="uncounted frames before each timed one, default 1")
+    parser.add_argument("--weights", default="random:1", help="safetensors file, or random:SEED (the default, SEED 1)")
+    parser.add_argument("--frame", help="picture file of the given size; default: a street-like one made here")
+    parser.add_argument("--engines", default="all", help=f"comma-separated, of: {', '.join(ENGINES)}")
+    parser.add_argument("--library", default=os.path.join(ROOT, "build", "lib", "libfastscnn.so"))
+    parser.add_argument("--json", metavar="FILE", help="write the result as JSON, too")
+    parser.add_argument("--force-bf16", action="store_true", help="run bf16 peers on CPUs without bf16, too")
+    parser.add_argument("--open-timeout", type=float, default=600.0, help="seconds for an engine to open, default 600")
+    parser.add_argument("--verbose", action="store_true", help="show what the engines print")
+    arguments = parser.parse_args()
+    if arguments.engines == "all":
+        arguments.engines = list(ENGINES)
+    else:
+        arguments.engines = arguments.engines.split(",")
+        unknown = [name for name in arguments.engines if name not in ENGINES]
+        if unknown:
+            parser.error(f"unknown engine {unknown[0]!r}; known: {', '.join(ENGINES)}")
+    try:
+        height, width = (int(part) for part in arguments.size.lower().split("x"))
+    except ValueError:
+        parser.error(f"--size {arguments.size}: expected HxW, such as 1024x2048")
+    if min(height, width) < 64 or max(height, width) > 16384:
+        parser.error(f"--size {arguments.size}: each axis must be 64 to 16384")
+    if arguments.rounds < 1 or arguments.threads < 1 or arguments.warm < 0:
+        parser.error("--rounds and --threads must be at least 1, --warm at least 0")
+    arguments.size = (height, width)
+    return arguments
+
+
+def contest(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
+    """Opens every engine, runs the rounds, closes all."""
+    import numpy as np
+    import safetensors_io
+
+    weights_file = arguments.weights
+    if arguments.weights.startswith("random:"):
+        import formula
+
+        weights_file = os.path.join(folder, "random.safetensors")
+        safetensors_io.write(weights_file, formula.tensors("paper", 19, 3, int(arguments.weights[len("random:"):], 0)),
+                             {"fastscnn.variant": "paper"})
+    tensors, _ = safetensors_io.read(weights_file)
+    channels = tensors["ltd.conv.conv.weight"].shape[1]
+    frame = load_frame(arguments.frame, channels) if arguments.frame else default_frame(*arguments.size, channels)
+    if frame.shape[:2] != arguments.size:
+        raise ValueError(f"{arguments.frame}: is {frame.shape[0]}x{frame.shape[1]}; give --size, or another picture")
+    frame_file = os.path.join(folder, "frame.npy")
+    np.save(frame_file, frame)
+
+    os.environ.update({name: str(arguments.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")})
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    base = {"weights": arguments.weights, "file": weights_file, "frame": frame_file, "size": arguments.size,
+            "threads": arguments.threads, "rounds": arguments.rounds, "warm": arguments.warm, "channels": channels,
+            "library": arguments.library, "force_bf16": arguments.force_bf16, "verbose": arguments.verbose,
+            "open_timeout": arguments.open_timeout, "picture": arguments.frame or "made here"}
+    context = multiprocessing.get_context("spawn")
+    contestants: list[Contestant] = []
+    try:
+        for name in arguments.engines:
+            print(f"opening {name} ...", file=sys.stderr, flush=True)
+            one = Contestant(context, {**base, "engine": name, "labels": os.path.join(folder, f"{name}.npy")})
+            contestants.append(one)
+            if not one.alive:
+                print(f"  absent: {one.reason}", file=sys.stderr)
+        for number in range(arguments.rounds):
+            if sys.stderr.isatty():
+                print(f"\rround {number + 1} of {arguments.rounds}", end="", file=sys.stderr, flush=True)
+            alive = [one for one in contestants if one.alive]
+            start = number % max(len(alive), 1)
+            for one in alive[start:] + alive[:start]:
+                one.turn()
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+        for one in contestants:
+            if one.alive:
+                peak = one.turn("stop")
+                if peak is not None:
+                    one.about["peak_mb"] = peak
+        return report(contestants, base)
+    finally:
+        for one in contestants:
+            one.close()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    try:
+        with tempfile.TemporaryDirectory(prefix="fastscnn-peers-") as folder:
+            result = contest(arguments, folder)
+        if arguments.json:
+            import safetensors_io
+
+            safetensors_io.write_whole(arguments.json, [json.dumps(result, indent=1).encode() + b"\n"])
+    except ImportError as error:
+        print(f"peers: {error}; install bench/requirements.txt into a virtual environment", file=sys.stderr)
+        return 1
+    except (OSError, ValueError, KeyError) as error:
+        print(f"peers: {error}", file=sys.stderr)
+        return 1
+    print(table(result))
+    return 0 if any("latency_ms" in row for row in result["engines"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
