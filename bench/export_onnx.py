@@ -123,7 +123,8 @@ class Graph:
             out = self.elementwise("Add", [source, out], f"{layer}.sum")
         return out
 
-    def resize(self, source: str, height: int, width: int, align_corners: bool, output: str, nhwc: bool = False) -> str:
+    def resize(self, source: str, height: int, width: int, align_corners: bool, output: str,
+               nhwc: bool = False) -> str:
         channels = self.size[source][0]
         if self.size[source] == (channels, height, width):
             return source
@@ -201,7 +202,8 @@ def build(model: Model, height: int, width: int, input_kind: str = "u8", output_
     """The ONNX model.
 
     input_kind: "u8" (frame [1,H,W,C]) or "float" (0..1, [1,C,H,W]). output_kind: "labels" or "logits".
-    tail: the layout in which the labels' logits are upsampled and compared, which some engines do faster in "nhwc".
+    tail: the layout in which the labels' logits are upsampled and compared, "nchw" or "nhwc". The labels are the same;
+    ONNX Runtime is faster in NHWC, OpenVINO in NCHW.
     """
     if not (64 <= height <= 16384 and 64 <= width <= 16384):
         raise ValueError(f"size {height}x{width}: each axis must be 64 to 16384")
@@ -251,7 +253,7 @@ def main() -> int:
     parser.add_argument("--output", choices=("labels", "logits"), default="labels",
                         help="labels: u8 [1,H,W]; logits: float32 [1,classes,H,W] before softmax, at the input's size")
     parser.add_argument("--tail", choices=("nchw", "nhwc"), default="nchw",
-                        help="layout of the labels' upsampled logits inside the graph; nhwc is faster in some engines")
+                        help="layout in which the labels' logits are upsampled and compared; the fastest differs")
     arguments = parser.parse_args()
     try:
         proto = build(Model(arguments.weights), *arguments.size, arguments.input, arguments.output, arguments.tail)

@@ -60,7 +60,7 @@ class Absent(Exception):
     """Why an engine cannot take part."""
 
 
-# ---- Engines: each function opens one and returns how to run a frame, and what it says of itself -------------------------
+# ---- Engines: each function opens one and returns how to run a frame, and what it says of itself -------------------
 
 
 class _EngineOptions(ctypes.Structure):
@@ -237,11 +237,11 @@ def torch_network(config: dict[str, Any], dtype: Any) -> Any:
                     x = x + y if repeat else y
             branches = [x]
             for bins in (1, 2, 3, 6):
-                if config["pool_by_product"]:  # oneDNN's tensors in TorchScript have no overlapping bins
+                if config["compiled"]:
+                    pooled = functional.adaptive_avg_pool2d(x, bins)
+                else:  # oneDNN's tensors in TorchScript have no overlapping bins
                     across, down = (averaging(extent, bins, x.dtype) for extent in (x.shape[3], x.shape[2]))
                     pooled = torch.matmul(down, torch.matmul(x, across.transpose(0, 1)))
-                else:
-                    pooled = functional.adaptive_avg_pool2d(x, bins)
                 pooled = self.conv(pooled, f"ppm.{bins}")
                 branches.append(self.up(pooled, x.shape[2:], switch["align_ppm"]))
             y = self.conv(torch.cat(branches, 1), "ppm.out")
@@ -253,7 +253,10 @@ def torch_network(config: dict[str, Any], dtype: Any) -> Any:
             y = self.conv(self.conv(y, "ffm.low.dw"), "ffm.low.pw", False)
             x = functional.relu(y + self.conv(skip, "ffm.high.pw", False))
             x = self.conv(self.dsconv(self.dsconv(x, "cls.ds1"), "cls.ds2"), "cls.conv", False)
-            return self.up(x, (height, width), switch["align_final"]).argmax(1)[0].to(torch.uint8)
+            x = self.up(x, (height, width), switch["align_final"])
+            # Uncompiled, argmax is several times slower than max, which gives the index as well.
+            labels = x.argmax(1) if config["compiled"] else x.max(1).indices
+            return labels[0].to(torch.uint8)
 
     return Network().eval()
 
@@ -276,8 +279,8 @@ def open_torch(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict
     if bf16 and not config["force_bf16"] and not cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}:
         raise Absent("this CPU has no bf16 instructions (--force-bf16 runs it all the same)")
     torch.set_num_threads(config["threads"])
-    config["channels_last"] = "nhwc" in flavour or bf16
-    config["pool_by_product"] = not compiled
+    config["compiled"] = compiled
+    config["channels_last"] = "nhwc" in flavour or bf16 or not compiled  # where it was measured to be faster
     dtype = torch.bfloat16 if bf16 and not autocast else torch.float32
     network: Any = torch_network(config, dtype)
     if config["channels_last"]:
@@ -300,7 +303,7 @@ OPENERS = {"fastscnn": open_fastscnn, "onnxruntime": open_onnxruntime, "openvino
            "torchscript": open_torch, "torchcompile": open_torch}
 
 
-# ---- Workers -----------------------------------------------------------------------------------------------------------
+# ---- Workers -------------------------------------------------------------------------------------------------------
 
 
 def worker(pipe: Any, config: dict[str, Any]) -> None:
@@ -319,6 +322,8 @@ def worker(pipe: Any, config: dict[str, Any]) -> None:
         labels = np.ascontiguousarray(run(frame))
         about["first_ms"] = (time.perf_counter() - started) * 1e3 - about["setup_ms"]
         np.save(config["labels"], labels)
+        for _ in range(3):  # PyTorch compiles again once it has seen a frame
+            run(frame)
         pipe.send(("ready", about))
         while pipe.recv() == "turn":
             for _ in range(config["warm"]):
@@ -402,7 +407,7 @@ class Contestant:
         self.process.join()
 
 
-# ---- The contest ---------------------------------------------------------------------------------------------------------
+# ---- The contest ---------------------------------------------------------------------------------------------------
 
 
 def default_frame(height: int, width: int, channels: int) -> Any:
@@ -451,7 +456,7 @@ def machine() -> dict[str, Any]:
             model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), model)
     except OSError:
         pass
-    interesting = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
+    interesting = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16")
     commit = command_output("git", "rev-parse", "HEAD")
     if commit and command_output("git", "status", "--porcelain", "--untracked-files=no"):
         commit += "-modified"
@@ -485,8 +490,9 @@ def report(contestants: list[Contestant], config: dict[str, Any]) -> dict[str, A
         row["agreement"] = float((np.load(one.labels) == truth).mean())
         rows.append(row)
     return {"machine": machine(), "size": "{}x{}".format(*config["size"]), "threads": config["threads"],
-            "rounds": config["rounds"], "warm": config["warm"], "weights": config["weights"], "frame": config["picture"],
-            "boundary": "u8 RGB frame in, u8 labels out", "baseline": BASELINE, "fastest_baseline": best,
+            "rounds": config["rounds"], "warm": config["warm"], "weights": config["weights"],
+            "frame": config["picture"], "boundary": "u8 RGB frame in, u8 labels out",
+            "baseline": BASELINE, "fastest_baseline": best,
             "agreement_with": reference.name if reference else None,
             "packages": {name: importlib.metadata.version(name) for name in ("numpy", "onnx") if installed(name)},
             "command": " ".join(sys.argv), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -504,8 +510,8 @@ def installed(name: str) -> bool:
 def table(result: dict[str, Any]) -> str:
     """The result for people."""
     machine_ = result["machine"]
-    lines = [f"{machine_['cpu']}, {machine_['cores']} cores ({' '.join(machine_['flags'])}), {result['threads']} threads, "
-             f"commit {machine_['commit'][:12]}",
+    lines = [f"{machine_['cpu']}, {machine_['cores']} cores ({' '.join(machine_['flags'])}), "
+             f"{result['threads']} threads, commit {machine_['commit'][:12]}",
              f"{result['size']}, {result['boundary']}, weights {result['weights']}, {result['rounds']} rounds", "",
              f"{'engine':<27}{'version':<14}{'ms median':>10}{'min':>8}{'max':>8}   {'x ' + result['baseline']:<24}"
              f"{'x its fastest':<15}{'labels':>9}"]
@@ -519,8 +525,8 @@ def table(result: dict[str, Any]) -> str:
         second = f"{fastest['median']:.2f}" if fastest else "-"
         lines.append(f"{row['engine']:<27}{row['version']:<14}{latency['median']:>10.1f}{latency['min']:>8.1f}"
                      f"{latency['max']:>8.1f}   {first:<24}{second:<15}{100 * row['agreement']:>8.3f}%")
-    lines += ["", f"x: times as fast, median of the ratios inside each round (least..most). Its fastest: {BASELINE} or its "
-              f"NHWC twin, here {result['fastest_baseline']}.",
+    lines += ["", "x: times as fast, median of the ratios inside each round (least..most). "
+              f"Its fastest: {BASELINE} or its NHWC twin, here {result['fastest_baseline']}.",
               f"labels: share equal to those of {result['agreement_with']}."]
     return "\n".join(lines)
 
@@ -572,6 +578,8 @@ def contest(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
         safetensors_io.write(weights_file, formula.tensors("paper", 19, 3, int(arguments.weights[len("random:"):], 0)),
                              {"fastscnn.variant": "paper"})
     tensors, _ = safetensors_io.read(weights_file)
+    if "ltd.conv.conv.weight" not in tensors:
+        raise ValueError(f"{weights_file}: not in canonical names; convert it with weights/convert.py first")
     channels = tensors["ltd.conv.conv.weight"].shape[1]
     frame = load_frame(arguments.frame, channels) if arguments.frame else default_frame(*arguments.size, channels)
     if frame.shape[:2] != arguments.size:

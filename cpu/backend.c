@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/onednn.h"
 #include "cpu/session.h"
 
 // FASTSCNN_CPU_ISA=avx2 (sse, avx512, avx512bf16) limits the instruction set: to compare, and to test the smaller ones.
-static const char *isa_limit(void) { return getenv("FASTSCNN_CPU_ISA"); }
+static const char *isa_limit(void) {
+    return getenv("FASTSCNN_CPU_ISA");
+}
 
 static void processor_name(char *out, size_t size) {
     snprintf(out, size, "CPU");
@@ -32,42 +35,69 @@ static void probe(fs_probe *p) {
     memset(p, 0, sizeof *p);
     p->usable = true;
     snprintf(p->device, sizeof p->device, "%s, %d cores, %s", name, fs_team_cores(), k->name);
-    snprintf(p->detail, sizeof p->detail, "fp32; bf16 %s",
-             k->bf16_dot ? "by the processor's bf16 dot product"
-                         : "stored as bf16 and computed in float: this processor has no bf16 arithmetic, so fp32 is as fast");
+    const char *onednn = fs_onednn_version();
+    snprintf(p->detail, sizeof p->detail, "fp32; bf16 %s\n%s%s",
+             k->bf16_dot
+                 ? "by the processor's bf16 dot product"
+                 : "stored as bf16 and computed in float: this processor has no bf16 arithmetic, so fp32 is as fast",
+             onednn ? onednn : "built without oneDNN",
+             onednn ? " for comparison (--kernels onednn)" : ", which --kernels onednn needs");
     p->precisions = 1u << FS_FP32 | 1u << FS_BF16;
     p->best = k->bf16_dot ? FS_BF16 : FS_FP32;
 }
 
 static fs_status accepts(const fs_frame *frame, const fs_graph *g) {
     if (frame->memory != 0)
-        return fs_fail(FS_ERR_UNSUPPORTED, "the CPU backend takes frames in host memory; copy the frame, or use the CUDA backend");
+        return fs_fail(FS_ERR_UNSUPPORTED,
+                       "the CPU backend takes frames in host memory; copy the frame, or use the CUDA backend");
     if (frame->format > FS_GRAY8)
-        return fs_fail(FS_ERR_UNSUPPORTED, "the CPU backend takes RGB8, BGR8, RGBA8, BGRA8 and GRAY8 frames; convert the frame first");
+        return fs_fail(FS_ERR_UNSUPPORTED,
+                       "the CPU backend takes RGB8, BGR8, RGBA8, BGRA8 and GRAY8 frames; convert the frame first");
     if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8)
-        return fs_fail(FS_ERR_ARGUMENT, "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in A");
+        return fs_fail(FS_ERR_ARGUMENT,
+                       "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in A");
     if (frame->width != g->width || frame->height != g->height)
-        return fs_fail(FS_ERR_ARGUMENT, "the frame is %dx%d and the session %dx%d (width x height); resize the frame or open a session of its size",
-                       frame->width, frame->height, g->width, g->height);
+        return fs_fail(
+            FS_ERR_ARGUMENT,
+            "the frame is %dx%d and the session %dx%d (width x height); resize the frame or open a session of its size",
+            frame->width, frame->height, g->width, g->height);
     return FS_OK;
 }
 
 static bool supports(void *user, const fs_program *program, const fs_step *step) {
-    (void)user;
-    return step->kind == FS_STEP_HEAD || fs_chain_supports(program, step);
+    const fs_cpu_engine *e = user;
+    if (step->kind == FS_STEP_HEAD) return true;
+    // oneDNN runs single convolutions, so what would hide one inside a larger step is declined; but in bf16 the stem
+    // stays ours, whose weights and inputs oneDNN would round.
+    if (e && e->plain.block && !fs_onednn_takes(program, step) &&
+        !(step->kind == FS_STEP_STEM && e->precision == FS_BF16))
+        return false;
+    return fs_chain_supports(program, step);
 }
 
 static fs_status engine_open(const fs_weights *weights, const fs_engine_config *config, void **engine) {
     if (config->precision != FS_FP32 && config->precision != FS_BF16)
-        return fs_fail(FS_ERR_UNSUPPORTED, "the CPU backend runs fp32 and bf16, not %s", fs_precision_name(config->precision));
+        return fs_fail(FS_ERR_UNSUPPORTED, "the CPU backend runs fp32 and bf16, not %s",
+                       fs_precision_name(config->precision));
     fs_cpu_engine *e;
     FS_TRY(fs_cpu_engine_open(weights, config->precision, isa_limit(), &e));
+    if (config->provider == FS_PROVIDER_ONEDNN) {
+        const fs_status status = fs_cpu_engine_add_onednn(e, weights);
+        if (status != FS_OK) {
+            fs_cpu_engine_close(e);
+            return status;
+        }
+    }
     *engine = e;
     return FS_OK;
 }
 
-static void engine_close(void *engine) { fs_cpu_engine_close(engine); }
-static size_t engine_bytes(const void *engine) { return ((const fs_cpu_engine *)engine)->bytes; }
+static void engine_close(void *engine) {
+    fs_cpu_engine_close(engine);
+}
+static size_t engine_bytes(const void *engine) {
+    return ((const fs_cpu_engine *)engine)->bytes;
+}
 
 static fs_status session_open(void *engine, fs_plan *plan, const fs_session_config *config, void **session) {
     fs_cpu_session *s;
@@ -76,12 +106,18 @@ static fs_status session_open(void *engine, fs_plan *plan, const fs_session_conf
     return FS_OK;
 }
 
-static void session_close(void *session) { fs_cpu_session_close(session); }
-static void session_memory(const void *session, fs_session_memory *memory) { fs_cpu_session_memory(session, memory); }
+static void session_close(void *session) {
+    fs_cpu_session_close(session);
+}
+static void session_memory(const void *session, fs_session_memory *memory) {
+    fs_cpu_session_memory(session, memory);
+}
 static fs_status submit(void *session, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket) {
     return fs_cpu_session_submit(session, frame, outputs, ticket);
 }
-static fs_status wait_for(void *session, uint64_t ticket, int64_t timeout_ns) { return fs_cpu_session_wait(session, ticket, timeout_ns); }
+static fs_status wait_for(void *session, uint64_t ticket, int64_t timeout_ns) {
+    return fs_cpu_session_wait(session, ticket, timeout_ns);
+}
 
 const fs_backend fs_cpu_backend = {
     .abi = FS_BACKEND_ABI,

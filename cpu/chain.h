@@ -22,7 +22,7 @@ typedef enum fs_stage_kind {
 
 // Where rows come from: a stage of this chain, or a tensor.
 typedef struct fs_source {
-    int stage;  // -1: tensor
+    int stage; // -1: tensor
     int tensor;
 } fs_source;
 
@@ -31,9 +31,10 @@ typedef struct fs_stage {
     int op; // the operation whose result this is
     fs_source source[FS_STAGE_SOURCES];
     int sources;
-    int add; // CONV: index into source[] of the tensor to add, -1 for none
+    int add;               // CONV: index into source[] of the tensor to add, -1 for none
     int h, w, c, stride_c; // of its rows; stride_c: channels per pixel in memory
     bool bf16;             // element of its rows
+    bool panels;           // its rows lie panel by panel, [c / 16][columns][16], not pixel by pixel
     int kernel, stride, dilation, pad_top, pad_left;
     bool relu;
     const fs_packed *dense;
@@ -52,7 +53,7 @@ typedef struct fs_chain {
     const fs_plan *plan;
     fs_stage stage[FS_MAX_STAGES];
     int stages;
-    int out; // tensor
+    int out;             // tensor
     const float *pooled; // PPM: the 50 cells' 128-vectors (1x1 form) or 32-vectors (3x3 form); of the session
     // How the output map is cut into tasks; any cut gives the same bits.
     int rows, columns;
@@ -70,7 +71,8 @@ typedef struct fs_binding {
 } fs_binding;
 
 // Builds the chain of a step. False in *supported when the step is none that a chain can run.
-fs_status fs_chain_build(fs_chain *chain, const fs_cpu_engine *engine, const fs_plan *plan, const fs_step *step, bool *supported);
+fs_status fs_chain_build(fs_chain *chain, const fs_cpu_engine *engine, const fs_plan *plan, const fs_step *step,
+                         bool *supported);
 void fs_chain_free(fs_chain *chain);
 
 // Whether the step could be built; no allocation.

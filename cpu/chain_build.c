@@ -45,7 +45,8 @@ static fs_source source_of(builder *b, int tensor, int pad_columns, bool bf16) {
     // A LOAD for this tensor may exist already.
     for (int i = 0; i < b->chain->stages; i++) {
         const fs_stage *s = &b->chain->stage[i];
-        if (s->kind == FS_STAGE_LOAD && s->source[0].tensor == tensor && s->pad_columns == pad_columns) return (fs_source){i, tensor};
+        if (s->kind == FS_STAGE_LOAD && s->source[0].tensor == tensor && s->pad_columns == pad_columns)
+            return (fs_source){i, tensor};
     }
     const fs_tensor *t = &b->graph->tensor[tensor];
     if (b->chain->stages == FS_MAX_STAGES) {
@@ -56,7 +57,8 @@ static fs_source source_of(builder *b, int tensor, int pad_columns, bool bf16) {
     memset(s, 0, sizeof *s);
     s->kind = FS_STAGE_LOAD, s->op = -1, s->add = -1, s->ring = 4;
     s->source[s->sources++] = (fs_source){-1, tensor};
-    s->h = t->h, s->w = t->w, s->c = t->c, s->stride_c = stride_of(b, tensor), s->bf16 = bf16, s->pad_columns = pad_columns;
+    s->h = t->h, s->w = t->w, s->c = t->c, s->stride_c = stride_of(b, tensor), s->bf16 = bf16,
+    s->pad_columns = pad_columns;
     return (fs_source){b->chain->stages - 1, tensor};
 }
 
@@ -77,7 +79,8 @@ static void add_conv(builder *b, const fs_op *op) {
     const fs_source from = source_of(b, op->in[0], pad, bf16);
     if (pad && from.stage >= 0) {
         fs_stage *source = &b->chain->stage[from.stage];
-        if (source->kind != FS_STAGE_INPUT && source->kind != FS_STAGE_LOAD && source->kind != FS_STAGE_PPM_CONCAT) b->failed = true;
+        if (source->kind != FS_STAGE_INPUT && source->kind != FS_STAGE_LOAD && source->kind != FS_STAGE_PPM_CONCAT)
+            b->failed = true;
         source->pad_columns = 1, source->ring = 3;
     }
     fs_stage *s = add_stage(b, FS_STAGE_CONV, op);
@@ -99,7 +102,8 @@ static void add_depthwise(builder *b, const fs_op *op) {
     }
     fs_stage *s = add_stage(b, FS_STAGE_DEPTHWISE, op);
     s->source[s->sources++] = from;
-    s->kernel = 3, s->stride = op->stride, s->dilation = op->dilation, s->pad_top = op->pad_top, s->pad_left = op->pad_left;
+    s->kernel = 3, s->stride = op->stride, s->dilation = op->dilation, s->pad_top = op->pad_top,
+    s->pad_left = op->pad_left;
     if (b->engine) s->depthwise = b->engine->layer[op->layer].depthwise, s->bias = b->engine->layer[op->layer].bias;
 }
 
@@ -123,14 +127,15 @@ static void add_resize(builder *b, const fs_op *op) {
     }
 }
 
-// An add that follows a convolution joins it: as its residual, or, when both sides are pointwise convolutions of this chain,
-// as one product over both inputs.
+// An add that follows a convolution joins it: as its residual, or, when both sides are pointwise convolutions of this
+// chain, as one product over both inputs.
 static void add_add(builder *b, const fs_op *op) {
     const int left = b->stage_of[op->in[0]], right = b->stage_of[op->in[1]];
     fs_stage *l = left >= 0 ? &b->chain->stage[left] : NULL, *r = right >= 0 ? &b->chain->stage[right] : NULL;
     const int last = b->chain->stages - 1;
-    if (l && r && right == last && l->kind == FS_STAGE_CONV && r->kind == FS_STAGE_CONV && l->kernel == 1 && r->kernel == 1 && !l->relu &&
-        !r->relu && b->graph->op[l->op].layer == FS_L_FFM_LOW_PW && b->graph->op[r->op].layer == FS_L_FFM_HIGH_PW) {
+    if (l && r && right == last && l->kind == FS_STAGE_CONV && r->kind == FS_STAGE_CONV && l->kernel == 1 &&
+        r->kernel == 1 && !l->relu && !r->relu && b->graph->op[l->op].layer == FS_L_FFM_LOW_PW &&
+        b->graph->op[r->op].layer == FS_L_FFM_HIGH_PW) {
         // The low stage becomes the product of both; what only the high one had (a LOAD) stays before it.
         const fs_source high = r->source[0];
         fs_stage both = *l;
@@ -211,8 +216,10 @@ static void add_ppm(builder *b, const fs_step *step) {
     const bool slices = out->kernel == 1, bf16 = b->engine && b->engine->bf16_rows;
     const fs_source map = source_of(b, concat->in[0], 0, bf16);
     fs_stage *mix = add_stage(b, slices ? FS_STAGE_PPM_MIX : FS_STAGE_PPM_CONCAT, concat);
-    if (slices) mix->c = mix->stride_c = 128;
-    else mix->source[mix->sources++] = map;
+    if (slices)
+        mix->c = mix->stride_c = 128;
+    else
+        mix->source[mix->sources++] = map;
     mix->align = g->model.align_ppm;
     if (b->chain->taps) {
         static const int bins[4] = {1, 2, 3, 6};
@@ -258,16 +265,18 @@ static void build(builder *b, const fs_step *step) {
     b->chain->out = step->out;
 }
 
-// Rows that only a depthwise reads stay float in bf16 too: it computes in float anyway, so this saves the conversions of its
-// nine taps and one rounding.
-static void keep_floats(fs_chain *c) {
+// Rows that only a depthwise reads lie panel by panel, so that its taps stream through the first-level cache instead of
+// hopping from pixel to pixel (measured: 1.7 times the speed at 768 channels). And they stay float in bf16 too: it
+// computes in float anyway, so this saves the conversions of its nine taps and one rounding.
+static void arrange_for_depthwise(fs_chain *c) {
     for (int i = 0; i < c->stages; i++) {
         fs_stage *s = &c->stage[i];
         int readers = 0, depthwise = 0;
         for (int j = 0; j < c->stages; j++)
             for (int k = 0; k < c->stage[j].sources; k++)
                 if (c->stage[j].source[k].stage == i) readers++, depthwise += c->stage[j].kind == FS_STAGE_DEPTHWISE;
-        if (readers == 1 && depthwise == 1 && (s->kind == FS_STAGE_CONV || s->kind == FS_STAGE_RESIZE) && s->add < 0) s->bf16 = false;
+        if (readers == 1 && depthwise == 1 && (s->kind == FS_STAGE_CONV || s->kind == FS_STAGE_RESIZE) && s->add < 0)
+            s->bf16 = false, s->panels = true;
     }
 }
 
@@ -278,7 +287,8 @@ bool fs_chain_supports(const fs_program *program, const fs_step *step) {
     return !b.failed;
 }
 
-fs_status fs_chain_build(fs_chain *chain, const fs_cpu_engine *engine, const fs_plan *plan, const fs_step *step, bool *supported) {
+fs_status fs_chain_build(fs_chain *chain, const fs_cpu_engine *engine, const fs_plan *plan, const fs_step *step,
+                         bool *supported) {
     memset(chain, 0, sizeof *chain);
     const fs_graph *g = &plan->program.graph;
     chain->engine = engine, chain->plan = plan;
@@ -287,8 +297,10 @@ fs_status fs_chain_build(fs_chain *chain, const fs_cpu_engine *engine, const fs_
     size_t taps = 0;
     for (int i = 0; i < step->ops; i++) {
         const fs_op *op = &g->op[step->op[i]];
-        if (step->kind == FS_STEP_PPM && op->kind == FS_OP_CONCAT) taps += 4 * (size_t)g->tensor[op->out].w;
-        else if (step->kind != FS_STEP_PPM && op->kind == FS_OP_RESIZE) taps += (size_t)g->tensor[op->out].w;
+        if (step->kind == FS_STEP_PPM && op->kind == FS_OP_CONCAT)
+            taps += 4 * (size_t)g->tensor[op->out].w;
+        else if (step->kind != FS_STEP_PPM && op->kind == FS_OP_RESIZE)
+            taps += (size_t)g->tensor[op->out].w;
     }
     if (taps) {
         chain->taps = fs_calloc(taps, sizeof *chain->taps);
@@ -296,7 +308,7 @@ fs_status fs_chain_build(fs_chain *chain, const fs_cpu_engine *engine, const fs_
     }
     builder b = {.chain = chain, .engine = engine, .graph = g, .plan = plan};
     build(&b, step);
-    keep_floats(chain);
+    arrange_for_depthwise(chain);
     chain->rows = g->tensor[step->out].h, chain->columns = g->tensor[step->out].w;
     return FS_OK;
 }

@@ -1,14 +1,15 @@
-// Runs one task of a chain: a rectangle of the output map, row by row, every stage keeping only the rows that are still needed.
+// Runs one task of a chain: a rectangle of the output map, row by row, every stage keeping only the rows that are still
+// needed.
 #include <string.h>
 
 #include "cpu/chain.h"
 
 // A stage while a task runs: the columns it makes and the ring they go into.
 typedef struct stage_run {
-    int x0, x1;     // columns, may reach into the padding
-    int next;       // the next row to make; rows next - ring .. next - 1 are kept
-    char *ring;     // [ring][x1 - x0][stride_c]
-    char *pad_row;  // what a row outside the map reads as; NULL when nobody asks
+    int x0, x1;    // columns, may reach into the padding
+    int next;      // the next row to make; rows next - ring .. next - 1 are kept
+    char *ring;    // [ring][x1 - x0][stride_c]
+    char *pad_row; // what a row outside the map reads as; NULL when nobody asks
     size_t row_bytes;
 } stage_run;
 
@@ -20,8 +21,12 @@ typedef struct task_run {
     char *zeros; // one row of zeros for depthwise
 } task_run;
 
-static size_t align64(size_t n) { return (n + 63) & ~(size_t)63; }
-static size_t element(bool bf16) { return bf16 ? 2 : 4; }
+static size_t align64(size_t n) {
+    return (n + 63) & ~(size_t)63;
+}
+static size_t element(bool bf16) {
+    return bf16 ? 2 : 4;
+}
 
 // The task's rectangle of the output map.
 static void task_area(const fs_chain *c, int task, int *y0, int *y1, int *x0, int *x1) {
@@ -64,8 +69,8 @@ static void find_ranges(const fs_chain *c, task_run *t, int y0, int x0, int x1) 
         for (int j = 0; j < s->sources; j++) {
             if ((s->kind == FS_STAGE_CONV && s->kernel == 3) || s->kind == FS_STAGE_DEPTHWISE) {
                 const int reach = 2 * s->dilation;
-                widen(c, t, s->source[j], r.x0 * s->stride - s->pad_left, (r.x1 - 1) * s->stride - s->pad_left + reach + 1,
-                      r.next * s->stride - s->pad_top);
+                widen(c, t, s->source[j], r.x0 * s->stride - s->pad_left,
+                      (r.x1 - 1) * s->stride - s->pad_left + reach + 1, r.next * s->stride - s->pad_top);
             } else if (s->kind == FS_STAGE_RESIZE) {
                 int lower;
                 float fraction;
@@ -109,7 +114,8 @@ static size_t lay_out(const fs_chain *c, task_run *t, char *scratch) {
         }
         if (s->kind == FS_STAGE_DEPTHWISE) {
             const int source = s->source[0].stage;
-            const size_t row = source >= 0 ? (size_t)(t->stage[source].x1 - t->stage[source].x0) : (size_t)c->plan->program.graph.tensor[s->source[0].tensor].w;
+            const size_t row = source >= 0 ? (size_t)(t->stage[source].x1 - t->stage[source].x0)
+                                           : (size_t)c->plan->program.graph.tensor[s->source[0].tensor].w;
             if (row * (size_t)s->stride_c * 4 > zeros) zeros = row * (size_t)s->stride_c * 4;
         }
     }
@@ -217,17 +223,27 @@ static void make_load(task_run *t, const fs_stage *s, const stage_run *r, int y,
     const char *in = pixel(view(t, s->source[0], y), x0, s->stride_c, from_bf16);
     char *to = out + (ptrdiff_t)(x0 - r->x0) * s->stride_c * (ptrdiff_t)element(s->bf16);
     const size_t n = (size_t)(x1 - x0) * (size_t)s->stride_c;
-    if (from_bf16 == s->bf16) memcpy(to, in, n * element(s->bf16));
-    else if (from_bf16) k->to_f32((const uint16_t *)in, (float *)to, n);
-    else k->to_bf16((const float *)in, (uint16_t *)to, n);
+    if (from_bf16 == s->bf16)
+        memcpy(to, in, n * element(s->bf16));
+    else if (from_bf16)
+        k->to_f32((const uint16_t *)in, (float *)to, n);
+    else
+        k->to_bf16((const float *)in, (uint16_t *)to, n);
     if (s->pad_columns) pad_columns(s, r, out);
 }
 
 static void make_conv(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out, int out_stride) {
     const fs_kernels *k = t->chain->engine->kernels;
     const bool bf16 = t->chain->engine->bf16_rows;
-    fs_gemm g = {.m = r->x1 - r->x0, .n = s->dense->n, .b = s->dense->panels, .bias = s->dense->bias, .relu = s->relu,
-                 .c = out, .c_stride = out_stride, .c_float = !s->bf16};
+    fs_gemm g = {.m = r->x1 - r->x0,
+                 .n = s->dense->n,
+                 .b = s->dense->panels,
+                 .bias = s->dense->bias,
+                 .relu = s->relu,
+                 .c = out,
+                 .c_stride = s->panels ? FS_PANEL : out_stride,
+                 .c_panel = s->panels ? (r->x1 - r->x0) * FS_PANEL : FS_PANEL,
+                 .c_float = !s->bf16};
     if (s->kernel == 1) {
         for (int j = 0; j < s->sources; j++) {
             const row_view v = view(t, s->source[j], y);
@@ -244,9 +260,10 @@ static void make_conv(task_run *t, const fs_stage *s, const stage_run *r, int y,
     } else {
         const int stride_c = source_stride(t, s->source[0]), row = 3 * stride_c;
         // Ask for the last row first: making it may turn the ring, and all three must be there together.
-        view(t, s->source[0], y * s->stride - s->pad_top + 2 < t->chain->stage[s->source[0].stage].h
-                                  ? y * s->stride - s->pad_top + 2
-                                  : t->chain->stage[s->source[0].stage].h - 1);
+        view(t, s->source[0],
+             y * s->stride - s->pad_top + 2 < t->chain->stage[s->source[0].stage].h
+                 ? y * s->stride - s->pad_top + 2
+                 : t->chain->stage[s->source[0].stage].h - 1);
         for (int ky = 0; ky < 3; ky++) {
             const row_view v = view(t, s->source[0], y * s->stride - s->pad_top + ky);
             g.segment[ky].a = pixel(v, r->x0 * s->stride - s->pad_left, stride_c, bf16);
@@ -259,15 +276,27 @@ static void make_conv(task_run *t, const fs_stage *s, const stage_run *r, int y,
             g.segments = 6;
         }
     }
-    if (bf16) k->gemm_bf16(&g);
-    else k->gemm_f32(&g);
+    if (bf16)
+        k->gemm_bf16(&g);
+    else
+        k->gemm_f32(&g);
 }
 
 static void make_depthwise(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out, int out_stride) {
     const fs_kernels *k = t->chain->engine->kernels;
-    fs_depthwise d = {.x0 = r->x0, .x1 = r->x1, .stride = s->stride, .dilation = s->dilation, .pad_left = s->pad_left,
-                      .channels = s->c, .weight = s->depthwise, .bias = s->bias, .relu = s->relu, .out = out,
-                      .out_stride = out_stride, .pixel_stride = source_stride(t, s->source[0])};
+    fs_depthwise d = {.x0 = r->x0,
+                      .x1 = r->x1,
+                      .stride = s->stride,
+                      .dilation = s->dilation,
+                      .pad_left = s->pad_left,
+                      .channels = s->c,
+                      .weight = s->depthwise,
+                      .bias = s->bias,
+                      .relu = s->relu,
+                      .out = out,
+                      .out_stride = out_stride,
+                      .pixel_stride = source_stride(t, s->source[0]),
+                      .panel_stride = FS_PANEL};
     const int h = s->source[0].stage >= 0 ? t->chain->stage[s->source[0].stage].h
                                           : t->chain->plan->program.graph.tensor[s->source[0].tensor].h;
     const int top = y * s->stride - s->pad_top;
@@ -280,9 +309,14 @@ static void make_depthwise(task_run *t, const fs_stage *s, const stage_run *r, i
         const row_view v = view(t, s->source[0], sy);
         d.row[ky] = v.data, d.begin = v.begin, d.end = v.end;
     }
-    if (!s->bf16) k->depthwise_f32(&d);
-    else if (source_bf16(t, s->source[0])) k->depthwise_bf16(&d);
-    else k->depthwise_f32_to_bf16(&d);
+    if (s->source[0].stage >= 0 && t->chain->stage[s->source[0].stage].panels)
+        d.pixel_stride = FS_PANEL, d.panel_stride = (ptrdiff_t)(d.end - d.begin) * FS_PANEL;
+    if (!s->bf16)
+        k->depthwise_f32(&d);
+    else if (source_bf16(t, s->source[0]))
+        k->depthwise_bf16(&d);
+    else
+        k->depthwise_f32_to_bf16(&d);
 }
 
 static void make_resize(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out, int out_stride) {
@@ -298,10 +332,15 @@ static void make_resize(task_run *t, const fs_stage *s, const stage_run *r, int 
     const size_t count = (size_t)(end - begin) * (size_t)stride;
     const bool in_bf16 = source_bf16(t, s->source[0]);
     const char *pa = pixel(a, begin, stride, in_bf16), *pb = pixel(b, begin, stride, in_bf16);
-    if (in_bf16) k->lerp_bf16((const uint16_t *)pa, (const uint16_t *)pb, fraction, t->temp, count);
-    else k->lerp_f32((const float *)pa, (const float *)pb, fraction, t->temp, count);
-    if (s->bf16) k->stretch_bf16(t->temp, begin, taps, n, s->stride_c, stride, (uint16_t *)out, out_stride);
-    else k->stretch_f32(t->temp, begin, taps, n, s->stride_c, stride, (float *)out, out_stride, false);
+    if (in_bf16)
+        k->lerp_bf16((const uint16_t *)pa, (const uint16_t *)pb, fraction, t->temp, count);
+    else
+        k->lerp_f32((const float *)pa, (const float *)pb, fraction, t->temp, count);
+    if (s->bf16)
+        k->stretch_bf16(t->temp, begin, taps, n, s->stride_c, stride, (uint16_t *)out, out_stride);
+    else
+        k->stretch_f32(t->temp, begin, taps, n, s->stride_c, stride, (float *)out, s->panels ? FS_PANEL : out_stride,
+                       s->panels ? (ptrdiff_t)n * FS_PANEL : FS_PANEL, false);
 }
 
 // ADD, RELU, CONCAT: rarely used (only with their rewrite switched off), so they go through floats and stay simple.
@@ -320,19 +359,21 @@ static void make_elementwise(task_run *t, const fs_stage *s, const stage_run *r,
         if (s->kind == FS_STAGE_CONCAT) {
             for (int j = 0; j < s->sources; j++) {
                 const int c = t->chain->plan->program.graph.tensor[s->source[j].tensor].c;
-                memcpy(to, pixel(view(t, s->source[j], y), x, source_stride(t, s->source[j]), s->bf16), (size_t)c * element(s->bf16));
+                memcpy(to, pixel(view(t, s->source[j], y), x, source_stride(t, s->source[j]), s->bf16),
+                       (size_t)c * element(s->bf16));
                 to += (size_t)c * element(s->bf16);
             }
             continue;
         }
         const size_t n = (size_t)s->c;
-        const float *a = as_floats(t, pixel(view(t, s->source[0], y), x, source_stride(t, s->source[0]), s->bf16), n, s->bf16, a_space);
+        const float *a = as_floats(t, pixel(view(t, s->source[0], y), x, source_stride(t, s->source[0]), s->bf16), n,
+                                   s->bf16, a_space);
         float *result = s->bf16 ? sum : (float *)to;
         if (s->kind == FS_STAGE_RELU) {
             k->relu_f32(a, result, n);
         } else {
-            const float *b =
-                as_floats(t, pixel(view(t, s->source[1], y), x, source_stride(t, s->source[1]), s->bf16), n, s->bf16, b_space);
+            const float *b = as_floats(t, pixel(view(t, s->source[1], y), x, source_stride(t, s->source[1]), s->bf16),
+                                       n, s->bf16, b_space);
             k->add_f32(a, b, result, n);
         }
         if (s->bf16) k->to_bf16(sum, (uint16_t *)to, n);
@@ -340,8 +381,8 @@ static void make_elementwise(task_run *t, const fs_stage *s, const stage_run *r,
 }
 
 // Rows first, then columns, of one pyramid level: [bins][bins][channels] to a row of the map.
-static void stretch_level(task_run *t, const fs_stage *s, int level, int y, int x0, int x1, int channels, const float *cells, float *rows,
-                          float *out, int out_stride, bool accumulate) {
+static void stretch_level(task_run *t, const fs_stage *s, int level, int y, int x0, int x1, int channels,
+                          const float *cells, float *rows, float *out, int out_stride, bool accumulate) {
     static const int bins[4] = {1, 2, 3, 6};
     const fs_kernels *k = t->chain->engine->kernels;
     const int b = bins[level];
@@ -351,7 +392,8 @@ static void stretch_level(task_run *t, const fs_stage *s, int level, int y, int 
     const int upper = lower + 1 < b ? lower + 1 : b - 1;
     const size_t count = (size_t)(b * channels);
     k->lerp_f32(cells + (size_t)lower * count, cells + (size_t)upper * count, fraction, rows, count);
-    k->stretch_f32(rows, 0, s->taps_x + level * s->w + x0, x1 - x0, channels, channels, out, out_stride, accumulate);
+    k->stretch_f32(rows, 0, s->taps_x + level * s->w + x0, x1 - x0, channels, channels, out, out_stride, FS_PANEL,
+                   accumulate);
 }
 
 static void make_ppm(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out) {
@@ -369,13 +411,17 @@ static void make_ppm(task_run *t, const fs_stage *s, const stage_run *r, int y, 
         const row_view map = view(t, s->source[0], y);
         for (int x = 0; x < n; x++) {
             const char *in = pixel(map, x0 + x, stride, s->bf16);
-            if (s->bf16) k->to_f32((const uint16_t *)in, to + (ptrdiff_t)x * s->stride_c, 128);
-            else memcpy(to + (ptrdiff_t)x * s->stride_c, in, 128 * sizeof(float));
+            if (s->bf16)
+                k->to_f32((const uint16_t *)in, to + (ptrdiff_t)x * s->stride_c, 128);
+            else
+                memcpy(to + (ptrdiff_t)x * s->stride_c, in, 128 * sizeof(float));
         }
         for (int i = 0; i < 4; i++)
-            stretch_level(t, s, i, y, x0, x1, 32, t->chain->pooled + first[i] * 32, rows, to + 128 + 32 * i, s->stride_c, false);
+            stretch_level(t, s, i, y, x0, x1, 32, t->chain->pooled + first[i] * 32, rows, to + 128 + 32 * i,
+                          s->stride_c, false);
     }
-    if (s->bf16) k->to_bf16(to, (uint16_t *)out + (ptrdiff_t)(x0 - r->x0) * s->stride_c, (size_t)n * (size_t)s->stride_c);
+    if (s->bf16)
+        k->to_bf16(to, (uint16_t *)out + (ptrdiff_t)(x0 - r->x0) * s->stride_c, (size_t)n * (size_t)s->stride_c);
     if (s->pad_columns) pad_columns(s, r, out);
 }
 
@@ -423,12 +469,14 @@ void fs_chain_run(const fs_chain *c, const fs_binding *binding, int task, char *
     const size_t row_bytes = p->bytes / (size_t)out->h;
     const bool to_bf16 = c->engine->precision == FS_BF16 && out->element == FS_ELEMENT_ACTIVATION;
     for (int y = y0; y < y1; y++) {
-        char *row = binding->arena + p->offset + (size_t)y * row_bytes + (size_t)x0 * (size_t)p->channel_stride * element(to_bf16);
+        char *row = binding->arena + p->offset + (size_t)y * row_bytes +
+                    (size_t)x0 * (size_t)p->channel_stride * element(to_bf16);
         if (to_bf16 == s->bf16) {
             make_into(&t, last, y, row, p->channel_stride);
         } else {
             make_into(&t, last, y, t.stage[last].ring, s->stride_c);
-            c->engine->kernels->to_bf16((const float *)t.stage[last].ring, (uint16_t *)row, (size_t)(x1 - x0) * (size_t)s->stride_c);
+            c->engine->kernels->to_bf16((const float *)t.stage[last].ring, (uint16_t *)row,
+                                        (size_t)(x1 - x0) * (size_t)s->stride_c);
         }
     }
 }

@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#include "cpu/onednn.h"
 #include "runtime/base/mem.h"
 
-static int round16(int n) { return (n + FS_PANEL - 1) / FS_PANEL * FS_PANEL; }
+static int round16(int n) {
+    return (n + FS_PANEL - 1) / FS_PANEL * FS_PANEL;
+}
 
 // Packing runs twice: once with block == NULL to measure, once to write.
 typedef struct packer {
@@ -34,8 +37,8 @@ static float through_bf16(float x) {
 // Floats; floats of bf16 value; bf16 pairs.
 typedef enum pack_as { PACK_FLOAT, PACK_ROUNDED, PACK_PAIRS } pack_as;
 
-// A part of a weight matrix: rows inputs of stride `outputs`. Groups of `group` rows are followed by `gap` rows of zeros, which
-// keeps every window row of a bf16 convolution even.
+// A part of a weight matrix: rows inputs of stride `outputs`. Groups of `group` rows are followed by `gap` rows of
+// zeros, which keeps every window row of a bf16 convolution even.
 typedef struct pack_source {
     const float *weight;
     int rows, group, gap;
@@ -56,9 +59,12 @@ static fs_packed pack(packer *p, const pack_source *source, int sources, int out
             for (int n = 0; n < outputs; n++) {
                 float w = source[s].weight[(size_t)row * (size_t)outputs + (size_t)n];
                 if (source[s].rest) w -= through_bf16(w);
-                const size_t panel = (size_t)(n / FS_PANEL) * (size_t)packed.k * FS_PANEL, lane = (size_t)(n % FS_PANEL);
-                if (as == PACK_PAIRS) ((uint16_t *)to)[panel + (size_t)(k / 2) * FS_PANEL * 2 + lane * 2 + (size_t)(k % 2)] = bf16_of(w);
-                else ((float *)to)[panel + (size_t)k * FS_PANEL + lane] = as == PACK_ROUNDED ? through_bf16(w) : w;
+                const size_t panel = (size_t)(n / FS_PANEL) * (size_t)packed.k * FS_PANEL,
+                             lane = (size_t)(n % FS_PANEL);
+                if (as == PACK_PAIRS)
+                    ((uint16_t *)to)[panel + (size_t)(k / 2) * FS_PANEL * 2 + lane * 2 + (size_t)(k % 2)] = bf16_of(w);
+                else
+                    ((float *)to)[panel + (size_t)k * FS_PANEL + lane] = as == PACK_ROUNDED ? through_bf16(w) : w;
             }
             k++;
             if ((row + 1) % source[s].group == 0) k += source[s].gap;
@@ -66,14 +72,16 @@ static fs_packed pack(packer *p, const pack_source *source, int sources, int out
     return packed;
 }
 
-static void pack_all(fs_cpu_engine *e, const fs_weights *w, const float *stem_folded, const float *stem_bias, packer *p) {
+static void pack_all(fs_cpu_engine *e, const fs_weights *w, const float *stem_folded, const float *stem_bias,
+                     packer *p) {
     fs_layer layers[FS_LAYERS];
     fs_model_layers(&e->model, layers);
     const pack_as as = e->bf16_rows ? PACK_PAIRS : e->precision == FS_BF16 ? PACK_ROUNDED : PACK_FLOAT;
     for (int i = 0; i < FS_LAYERS; i++) {
         const fs_layer *l = &layers[i];
         if (l->depthwise) {
-            float *to = take(p, (size_t)(9 * l->out_channels) * sizeof(float)), *bias = take(p, (size_t)l->out_channels * sizeof(float));
+            float *to = take(p, (size_t)(9 * l->out_channels) * sizeof(float)),
+                  *bias = take(p, (size_t)l->out_channels * sizeof(float));
             if (p->block) {
                 memcpy(to, w->layer[i].weight, (size_t)(9 * l->out_channels) * sizeof(float));
                 memcpy(bias, w->layer[i].bias, (size_t)l->out_channels * sizeof(float));
@@ -87,14 +95,15 @@ static void pack_all(fs_cpu_engine *e, const fs_weights *w, const float *stem_fo
     }
     const int row = 3 * e->model.channels;
     const int gap = as == PACK_PAIRS ? row % 2 : 0;
-    // The stem keeps its weights' precision, in bf16 as a sum of two: its error would spread through everything behind it
-    // (measured: half of the whole network's), and u8 inputs are exact in bf16.
+    // The stem keeps its weights' precision, in bf16 as a sum of two: its error would spread through everything behind
+    // it (measured: half of the whole network's), and u8 inputs are exact in bf16.
     const pack_source stem[2] = {{stem_folded, 3 * row, row, gap, false}, {stem_folded, 3 * row, row, gap, true}};
     e->stem_u8 = pack(p, stem, as == PACK_PAIRS ? 2 : 1, 32, stem_bias, as == PACK_PAIRS ? PACK_PAIRS : PACK_FLOAT);
 
     float bias[128];
     for (int n = 0; n < 128; n++) bias[n] = w->layer[FS_L_FFM_LOW_PW].bias[n] + w->layer[FS_L_FFM_HIGH_PW].bias[n];
-    const pack_source ffm[2] = {{w->layer[FS_L_FFM_LOW_PW].weight, 128, 128, 0, false}, {w->layer[FS_L_FFM_HIGH_PW].weight, 64, 64, 0, false}};
+    const pack_source ffm[2] = {{w->layer[FS_L_FFM_LOW_PW].weight, 128, 128, 0, false},
+                                {w->layer[FS_L_FFM_HIGH_PW].weight, 64, 64, 0, false}};
     e->ffm = pack(p, ffm, 2, 128, bias, as);
 
     for (int i = 0; i < 4; i++) {
@@ -112,16 +121,17 @@ static void pack_all(fs_cpu_engine *e, const fs_weights *w, const float *stem_fo
     }
 }
 
-fs_status fs_cpu_engine_open(const fs_weights *weights, fs_precision precision, const char *limit, fs_cpu_engine **engine) {
+fs_status fs_cpu_engine_open_with(const fs_weights *weights, fs_precision precision, const fs_kernels *kernels,
+                                  fs_cpu_engine **engine) {
     fs_cpu_engine *e = fs_calloc(1, sizeof *e);
     if (e == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the engine");
-    e->kernels = fs_kernels_select(limit);
+    e->kernels = kernels;
     e->precision = precision;
     e->bf16_rows = precision == FS_BF16 && e->kernels->bf16_dot;
     e->model = weights->model;
 
-    // (u / 255 - mean) / std into the stem: w' = w / (255 std), b' = b - sum of w mean / std over every tap. A padded tap is zero
-    // after normalisation, so the u8 rows are padded with 255 mean.
+    // (u / 255 - mean) / std into the stem: w' = w / (255 std), b' = b - sum of w mean / std over every tap. A padded
+    // tap is zero after normalisation, so the u8 rows are padded with 255 mean.
     const fs_model *m = &e->model;
     const fs_folded *stem = &weights->layer[FS_L_STEM];
     float folded[9 * 4 * 32], bias[32];
@@ -152,8 +162,28 @@ fs_status fs_cpu_engine_open(const fs_weights *weights, fs_precision precision, 
     return FS_OK;
 }
 
+fs_status fs_cpu_engine_open(const fs_weights *weights, fs_precision precision, const char *limit,
+                             fs_cpu_engine **engine) {
+    return fs_cpu_engine_open_with(weights, precision, fs_kernels_select(limit), engine);
+}
+
+fs_status fs_cpu_engine_add_onednn(fs_cpu_engine *e, const fs_weights *weights) {
+    FS_TRY(fs_onednn_check(e->precision));
+    FS_TRY(fs_weights_alloc(&e->plain, &e->model));
+    fs_layer layers[FS_LAYERS];
+    fs_model_layers(&e->model, layers);
+    for (int i = 0; i < FS_LAYERS; i++) {
+        const size_t count = (size_t)fs_layer_weight_count(&layers[i]), outputs = (size_t)layers[i].out_channels;
+        memcpy(e->plain.layer[i].weight, weights->layer[i].weight, count * sizeof(float));
+        memcpy(e->plain.layer[i].bias, weights->layer[i].bias, outputs * sizeof(float));
+        e->bytes += (count + outputs) * sizeof(float);
+    }
+    return FS_OK;
+}
+
 void fs_cpu_engine_close(fs_cpu_engine *engine) {
     if (engine == NULL) return;
+    fs_weights_free(&engine->plain);
     fs_free(engine->block);
     fs_free(engine);
 }

@@ -1,4 +1,5 @@
-// Labels without full-size logits: cells whose corners agree are filled, the others computed class by class where it matters.
+// Labels without full-size logits: cells whose corners agree are filled, the others computed class by class where it
+// matters.
 #include "cpu/head.h"
 
 #include <string.h>
@@ -39,15 +40,18 @@ void fs_head_free(fs_head *head) {
 }
 
 size_t fs_head_scratch(const fs_head *head) {
-    const size_t labels = 2 * (size_t)head->w + 5 * (size_t)head->classes * sizeof(float) + (size_t)head->height * sizeof(float);
+    const size_t labels =
+        2 * (size_t)head->w + 5 * (size_t)head->classes * sizeof(float) + (size_t)head->height * sizeof(float);
     const size_t logits = (size_t)head->w * (size_t)(head->stride_c + head->classes + 1) * sizeof(float);
     return (labels > logits ? labels : logits) + 512;
 }
 
-static size_t align64(size_t n) { return (n + 63) & ~(size_t)63; }
+static size_t align64(size_t n) {
+    return (n + 63) & ~(size_t)63;
+}
 
-void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, const uint8_t *map,
-                    uint8_t *labels, size_t labels_stride, char *scratch) {
+void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
+                    const uint8_t *map, uint8_t *labels, size_t labels_stride, char *scratch) {
     const ptrdiff_t row = (ptrdiff_t)head->w * head->stride_c;
     uint8_t *above = (uint8_t *)scratch, *below = above + head->w;
     float *fy = (float *)(scratch + align64(2 * (size_t)head->w));
@@ -64,10 +68,13 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
         for (int j = 0; j < head->w && ny > 0;) {
             const int x0 = head->first_x[j];
             int end = j;
-            // All four corners agree: so does every pixel between them. Neighbouring cells of one class are filled together.
+            // All four corners agree: so does every pixel between them. Neighbouring cells of one class are filled
+            // together.
             while (end < head->w) {
                 const int right = end + 1 < head->w ? end + 1 : end;
-                if (above[end] != above[j] || below[end] != above[j] || above[right] != above[j] || below[right] != above[j]) break;
+                if (above[end] != above[j] || below[end] != above[j] || above[right] != above[j] ||
+                    below[right] != above[j])
+                    break;
                 end++;
             }
             if (end > j) {
@@ -77,10 +84,12 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
                 continue;
             }
             const int right = j + 1 < head->w ? j + 1 : j, nx = head->first_x[j + 1] - x0;
-            const float *const corner[4] = {top + (ptrdiff_t)j * head->stride_c, top + (ptrdiff_t)right * head->stride_c,
-                                            bottom + (ptrdiff_t)j * head->stride_c, bottom + (ptrdiff_t)right * head->stride_c};
+            const float *const corner[4] = {
+                top + (ptrdiff_t)j * head->stride_c, top + (ptrdiff_t)right * head->stride_c,
+                bottom + (ptrdiff_t)j * head->stride_c, bottom + (ptrdiff_t)right * head->stride_c};
             if (nx > 0)
-                k->head_cell(corner, head->classes, head->fraction_x + x0, nx, fy, ny, out + x0, (ptrdiff_t)labels_stride, classes);
+                k->head_cell(corner, head->classes, head->fraction_x + x0, nx, fy, ny, out + x0,
+                             (ptrdiff_t)labels_stride, classes);
             j++;
         }
         if (map)
@@ -93,14 +102,16 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
     }
 }
 
-void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, float *out, char *scratch) {
+void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, float *out,
+                    char *scratch) {
     const size_t row = (size_t)head->w * (size_t)head->stride_c;
     float *mixed = (float *)scratch, *plane = mixed + row;
     for (int y = head->first_y[cell0]; y < head->first_y[cell1]; y++) {
         const fs_tap *t = &head->tap_y[y];
         k->lerp_f32(logits + (size_t)t->lower * row, logits + (size_t)t->upper * row, t->fraction, mixed, row);
         for (int x = 0; x < head->w; x++)
-            for (int c = 0; c < head->classes; c++) plane[(size_t)c * (size_t)head->w + (size_t)x] = mixed[(size_t)x * (size_t)head->stride_c + (size_t)c];
+            for (int c = 0; c < head->classes; c++)
+                plane[(size_t)c * (size_t)head->w + (size_t)x] = mixed[(size_t)x * (size_t)head->stride_c + (size_t)c];
         for (int c = 0; c < head->classes; c++)
             k->stretch_plane(plane + (size_t)c * (size_t)head->w, head->tap_x, head->width,
                              out + ((size_t)c * (size_t)head->height + (size_t)y) * (size_t)head->width);

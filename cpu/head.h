@@ -6,8 +6,8 @@
 #include "runtime/plan.h"
 
 typedef struct fs_head {
-    int h, w;             // of the logits
-    int height, width;    // of the frame
+    int h, w;          // of the logits
+    int height, width; // of the frame
     int classes, stride_c;
     fs_tap *tap_y, *tap_x;  // by output row, column
     int *first_y, *first_x; // [h + 1], [w + 1]: the first output row (column) whose lower neighbour is at least i
@@ -20,9 +20,10 @@ void fs_head_free(fs_head *head);
 
 size_t fs_head_scratch(const fs_head *head);
 // Labels of the output rows between grid rows cell0 and cell1 (first_y[cell0] .. first_y[cell1]).
-void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, const uint8_t *map,
-                    uint8_t *labels, size_t labels_stride, char *scratch);
+void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
+                    const uint8_t *map, uint8_t *labels, size_t labels_stride, char *scratch);
 // Full-size logits of the same rows, [classes][height][width].
-void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, float *out, char *scratch);
+void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, float *out,
+                    char *scratch);
 
 #endif

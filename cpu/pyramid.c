@@ -5,8 +5,8 @@
 
 #include "runtime/graph.h"
 
-void fs_pyramid_pool(const fs_kernels *k, const void *map, bool bf16, int h, int w, int channels, int stride_c, int bins, int c0,
-                     float *cells) {
+void fs_pyramid_pool(const fs_kernels *k, const void *map, bool bf16, int h, int w, int channels, int stride_c,
+                     int bins, int c0, float *cells) {
     const size_t element = bf16 ? 2 : 4;
     for (int by = 0; by < bins; by++)
         for (int bx = 0; bx < bins; bx++) {
@@ -17,9 +17,12 @@ void fs_pyramid_pool(const fs_kernels *k, const void *map, bool bf16, int h, int
             double total[FS_PANEL] = {0};
             for (int y = y0; y < y1; y++) {
                 float row[FS_PANEL] = {0};
-                const char *at = (const char *)map + (((size_t)y * (size_t)w + (size_t)x0) * (size_t)stride_c + (size_t)c0) * element;
-                if (bf16) k->sum_bf16((const uint16_t *)at, stride_c, x1 - x0, FS_PANEL, row);
-                else k->sum_f32((const float *)at, stride_c, x1 - x0, FS_PANEL, row);
+                const char *at = (const char *)map +
+                                 (((size_t)y * (size_t)w + (size_t)x0) * (size_t)stride_c + (size_t)c0) * element;
+                if (bf16)
+                    k->sum_bf16((const uint16_t *)at, stride_c, x1 - x0, FS_PANEL, row);
+                else
+                    k->sum_f32((const float *)at, stride_c, x1 - x0, FS_PANEL, row);
                 for (int c = 0; c < FS_PANEL; c++) total[c] += (double)row[c];
             }
             const double area = (double)(y1 - y0) * (x1 - x0);
@@ -29,7 +32,14 @@ void fs_pyramid_pool(const fs_kernels *k, const void *map, bool bf16, int h, int
 }
 
 static void product(const fs_kernels *k, const fs_packed *w, const float *in, int pixels, bool relu, float *out) {
-    fs_gemm g = {.m = pixels, .n = w->n, .segments = 1, .b = w->panels, .bias = w->bias, .relu = relu, .c = out, .c_stride = w->n};
+    fs_gemm g = {.m = pixels,
+                 .n = w->n,
+                 .segments = 1,
+                 .b = w->panels,
+                 .bias = w->bias,
+                 .relu = relu,
+                 .c = out,
+                 .c_stride = w->n, .c_panel = FS_PANEL};
     g.segment[0].a = in, g.segment[0].stride = w->k, g.segment[0].k = w->k;
     k->gemm_f32(&g);
 }

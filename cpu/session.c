@@ -7,22 +7,33 @@
 #include <time.h>
 
 #include "cpu/head.h"
+#include "cpu/onednn.h"
 #include "cpu/pyramid.h"
 #include "runtime/base/mem.h"
 
-typedef enum phase_kind { PHASE_CHAIN, PHASE_POOL, PHASE_PYRAMID_POOL, PHASE_BRANCHES, PHASE_LABELS, PHASE_ARGMAX, PHASE_LOGITS } phase_kind;
+typedef enum phase_kind {
+    PHASE_CHAIN,
+    PHASE_ONEDNN,
+    PHASE_POOL,
+    PHASE_PYRAMID_POOL,
+    PHASE_BRANCHES,
+    PHASE_LABELS, // from here on: phases that write the caller's memory
+    PHASE_ARGMAX,
+    PHASE_LOGITS
+} phase_kind;
 
 typedef struct phase {
     phase_kind kind;
     int step;
-    int chain;  // CHAIN
-    int tensor; // POOL: input; PYRAMID_POOL: input; ARGMAX: input
+    int chain;     // CHAIN
+    int tensor;    // POOL: input; PYRAMID_POOL: input; ARGMAX: input
     int out, bins; // POOL
 } phase;
 
 typedef struct job {
     fs_frame frame;
     fs_outputs outputs;
+    atomic_int failed; // 1 + the step that oneDNN failed in; 0: none
 } job;
 
 enum { MAX_PHASES = FS_TEAM_PHASES - 2, MAX_IN_FLIGHT = 16, CUTS = 5, LABEL_ROWS = 4 };
@@ -38,6 +49,7 @@ struct fs_cpu_session {
     int phase_count;
     fs_chain chains[FS_MAX_OPS];
     int chain_count;
+    fs_onednn *onednn; // NULL with our own kernels
     fs_head head;
     char *arena;
     float *cells, *pooled, *branch; // pyramid: [50][128], [50][128], [50][32]
@@ -76,6 +88,10 @@ static fs_status add_step(fs_cpu_session *s, int index) {
         p->tensor = first->in[0], p->out = first->out, p->bins = first->bins;
         return FS_OK;
     }
+    if (s->engine->plain.block && fs_onednn_takes(&s->plan->program, step)) {
+        add_phase(s, PHASE_ONEDNN, index);
+        return FS_OK;
+    }
     if (step->kind == FS_STEP_PPM) {
         add_phase(s, PHASE_PYRAMID_POOL, index)->tensor = first->in[0];
         add_phase(s, PHASE_BRANCHES, index);
@@ -89,8 +105,8 @@ static fs_status add_step(fs_cpu_session *s, int index) {
     return FS_OK;
 }
 
-// The cuts to choose from, most promising first: columns keep the rings in the core's second-level cache, rows give every
-// thread a few tasks. More rows a task recompute fewer halo rows, more tasks level out uneven threads.
+// The cuts to choose from, most promising first: columns keep the rings in the core's second-level cache, rows give
+// every thread a few tasks. More rows a task recompute fewer halo rows, more tasks level out uneven threads.
 static void cut(fs_chain *c, int choice, int threads) {
     static const struct {
         int columns, tasks; // column width (0: whole rows); tasks per thread, at least
@@ -115,14 +131,19 @@ static void pool_to_tensor(const fs_cpu_session *s, const phase *p, int group) {
     fs_pyramid_pool(s->engine->kernels, map, bf16, in->h, in->w, FS_PANEL, from->channel_stride, p->bins, 0, cells);
     for (int i = 0; i < p->bins * p->bins; i++) {
         const size_t at = (size_t)i * (size_t)to->channel_stride + (size_t)group * FS_PANEL;
-        if (bf16) s->engine->kernels->to_bf16(cells + i * FS_PANEL, (uint16_t *)(s->arena + to->offset) + at, FS_PANEL);
-        else memcpy((float *)(s->arena + to->offset) + at, cells + i * FS_PANEL, FS_PANEL * sizeof(float));
+        if (bf16)
+            s->engine->kernels->to_bf16(cells + i * FS_PANEL, (uint16_t *)(s->arena + to->offset) + at, FS_PANEL);
+        else
+            memcpy((float *)(s->arena + to->offset) + at, cells + i * FS_PANEL, FS_PANEL * sizeof(float));
     }
 }
 
 static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
+    // Outputs of a frame that failed stay as they were.
+    if (p->kind >= PHASE_LABELS && atomic_load(&j->failed)) return 0;
     switch (p->kind) {
     case PHASE_CHAIN: return fs_chain_tasks(&s->chains[p->chain]);
+    case PHASE_ONEDNN: return fs_onednn_bands(s->onednn, p->step);
     case PHASE_POOL:
     case PHASE_PYRAMID_POOL: return s->plan->program.graph.tensor[p->tensor].c / FS_PANEL;
     case PHASE_BRANCHES: return 1;
@@ -133,40 +154,51 @@ static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
     return 0;
 }
 
-static void run_task(fs_cpu_session *s, const phase *p, const job *j, int task, char *scratch) {
+static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int worker, char *scratch) {
     const fs_kernels *k = s->engine->kernels;
     const fs_graph *g = &s->plan->program.graph;
     const float *logits = (const float *)(s->arena + s->plan->place[g->logits].offset);
     const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < s->head.h ? cell0 + LABEL_ROWS : s->head.h;
     switch (p->kind) {
     case PHASE_CHAIN: {
-        static const int orders[6][4] = {[FS_RGB8] = {0, 1, 2, 3}, [FS_BGR8] = {2, 1, 0, 3}, [FS_RGBA8] = {0, 1, 2, 3},
-                                         [FS_BGRA8] = {2, 1, 0, 3}, [FS_GRAY8] = {0, 0, 0, 0}};
+        static const int orders[6][4] = {[FS_RGB8] = {0, 1, 2, 3},
+                                         [FS_BGR8] = {2, 1, 0, 3},
+                                         [FS_RGBA8] = {0, 1, 2, 3},
+                                         [FS_BGRA8] = {2, 1, 0, 3},
+                                         [FS_GRAY8] = {0, 0, 0, 0}};
         static const int pixels[6] = {[FS_RGB8] = 3, [FS_BGR8] = 3, [FS_RGBA8] = 4, [FS_BGRA8] = 4, [FS_GRAY8] = 1};
-        fs_binding b = {.arena = s->arena, .place = s->plan->place, .frame = j->frame.plane[0], .frame_stride = j->frame.stride[0],
+        fs_binding b = {.arena = s->arena,
+                        .place = s->plan->place,
+                        .frame = j->frame.plane[0],
+                        .frame_stride = j->frame.stride[0],
                         .frame_pixel = pixels[j->frame.format]};
         memcpy(b.frame_order, orders[j->frame.format], sizeof b.frame_order);
         fs_chain_run(&s->chains[p->chain], &b, task, scratch);
         break;
     }
+    case PHASE_ONEDNN:
+        if (!fs_onednn_run(s->onednn, p->step, task, worker)) atomic_store(&j->failed, 1 + p->step);
+        break;
     case PHASE_POOL: pool_to_tensor(s, p, task); break;
     case PHASE_PYRAMID_POOL: {
         static const int bins[4] = {1, 2, 3, 6}, first[4] = {0, 1, 5, 14};
         const fs_tensor *t = &g->tensor[p->tensor];
         const fs_placement *place = &s->plan->place[p->tensor];
         for (int i = 0; i < 4; i++)
-            fs_pyramid_pool(k, s->arena + place->offset, s->engine->precision == FS_BF16, t->h, t->w, t->c, place->channel_stride, bins[i],
-                            task * FS_PANEL, s->cells + first[i] * 128);
+            fs_pyramid_pool(k, s->arena + place->offset, s->engine->precision == FS_BF16, t->h, t->w, t->c,
+                            place->channel_stride, bins[i], task * FS_PANEL, s->cells + first[i] * 128);
         break;
     }
     case PHASE_BRANCHES: fs_pyramid_branches(s->engine, s->cells, s->branch, s->pooled); break;
     case PHASE_LABELS:
-        fs_head_labels(&s->head, k, logits, cell0, cell1, j->outputs.labels_map, j->outputs.labels, j->outputs.labels_stride, scratch);
+        fs_head_labels(&s->head, k, logits, cell0, cell1, j->outputs.labels_map, j->outputs.labels,
+                       j->outputs.labels_stride, scratch);
         break;
     case PHASE_LOGITS: fs_head_logits(&s->head, k, logits, cell0, cell1, j->outputs.logits, scratch); break;
     case PHASE_ARGMAX: {
         const fs_placement *place = &s->plan->place[p->tensor];
-        const float *row = (const float *)(s->arena + place->offset) + (size_t)task * (size_t)s->head.width * (size_t)place->channel_stride;
+        const float *row = (const float *)(s->arena + place->offset) +
+                           (size_t)task * (size_t)s->head.width * (size_t)place->channel_stride;
         uint8_t *out = j->outputs.labels + (size_t)task * j->outputs.labels_stride;
         k->argmax(row, place->channel_stride, s->head.width, s->head.classes, out);
         if (j->outputs.labels_map)
@@ -178,7 +210,7 @@ static void run_task(fs_cpu_session *s, const phase *p, const job *j, int task, 
 
 static void run_frame(void *user, int worker, uint64_t ticket) {
     fs_cpu_session *s = user;
-    const job *j = &s->jobs[ticket % (uint64_t)s->in_flight];
+    job *j = &s->jobs[ticket % (uint64_t)s->in_flight];
     char *scratch = s->scratch + (size_t)worker * s->scratch_bytes;
     const bool measure = worker == 0 && atomic_load_explicit(&s->measure, memory_order_relaxed);
     double before = 0;
@@ -190,7 +222,7 @@ static void run_frame(void *user, int worker, uint64_t ticket) {
         const phase *p = &s->phases[i];
         const int tasks = phase_tasks(s, p, j);
         int task;
-        while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, scratch);
+        while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, worker, scratch);
         fs_team_barrier(s->team, ticket, i);
         if (measure) {
             const double after = now();
@@ -217,19 +249,23 @@ static fs_status allocate_scratch(fs_cpu_session *s) {
 }
 
 static void name_tactics(fs_cpu_session *s) {
+    snprintf(s->plan->kernels, FS_NAME, "%s", s->onednn ? "onednn" : "own");
     for (int i = 0; i < s->phase_count; i++) {
         char *name = s->plan->tactic[s->phases[i].step];
         if (s->phases[i].kind == PHASE_CHAIN) {
             const fs_chain *c = &s->chains[s->phases[i].chain];
             snprintf(name, FS_NAME, "%s rows %dx%d", s->engine->kernels->name, c->rows, c->columns);
+        } else if (s->phases[i].kind == PHASE_ONEDNN) {
+            const int step = s->phases[i].step, bands = fs_onednn_bands(s->onednn, step);
+            snprintf(name, FS_NAME, "onednn %s x%d", fs_onednn_implementation(s->onednn, step, bands / 2), bands);
         } else if (name[0] == '\0') {
             snprintf(name, FS_NAME, "%s", s->engine->kernels->name);
         }
     }
 }
 
-// Runs whole frames, each with another cut for every chain, and keeps the quickest per chain. All cuts give the same bits,
-// so this changes speed only. Stops early when its time is up.
+// Runs whole frames, each with another cut for every chain, and keeps the quickest per chain. All cuts give the same
+// bits, so this changes speed only. Stops early when its time is up.
 static fs_status tune(fs_cpu_session *s) {
     const double budget = 0.30, start = now();
     const fs_graph *g = &s->plan->program.graph;
@@ -237,8 +273,12 @@ static fs_status tune(fs_cpu_session *s) {
     uint8_t *space = fs_malloc(pixels, (size_t)g->model.channels + 1);
     if (space == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for tuning");
     uint32_t noise = 1;
-    for (size_t i = 0; i < pixels * (size_t)g->model.channels; i++) space[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
-    fs_frame frame = {.format = g->model.channels == 4 ? FS_RGBA8 : FS_RGB8, .width = g->width, .height = g->height, .plane = {space},
+    for (size_t i = 0; i < pixels * (size_t)g->model.channels; i++)
+        space[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
+    fs_frame frame = {.format = g->model.channels == 4 ? FS_RGBA8 : FS_RGB8,
+                      .width = g->width,
+                      .height = g->height,
+                      .plane = {space},
                       .stride = {(size_t)g->width * (size_t)g->model.channels}};
     fs_outputs outputs = {.labels = space + pixels * (size_t)g->model.channels, .labels_stride = (size_t)g->width};
 
@@ -257,7 +297,8 @@ static fs_status tune(fs_cpu_session *s) {
         if (status != FS_OK) break;
         uint64_t ticket;
         fs_cpu_session_submit(s, &frame, &outputs, &ticket);
-        fs_cpu_session_wait(s, ticket, -1);
+        status = fs_cpu_session_wait(s, ticket, -1);
+        if (status != FS_OK) break;
         if (trial < 0) continue;
         for (int p = 0; p < s->phase_count; p++) {
             const phase *tried = &s->phases[p];
@@ -285,6 +326,7 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
     add_phase(s, PHASE_LOGITS, s->plan->program.steps - 1);
     const int threads = config->threads > 0 ? config->threads : fs_team_cores();
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], 0, threads);
+    if (s->engine->plain.block) FS_TRY(fs_onednn_open(&s->engine->plain, s->plan, s->arena, threads, &s->onednn));
     FS_TRY(fs_team_open(threads, run_frame, s, &s->team));
     FS_TRY(allocate_scratch(s));
     if (config->tune >= 0) FS_TRY(tune(s));
@@ -292,7 +334,8 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
     return FS_OK;
 }
 
-fs_status fs_cpu_session_open(const fs_cpu_engine *engine, fs_plan *plan, const fs_session_config *config, fs_cpu_session **session) {
+fs_status fs_cpu_session_open(const fs_cpu_engine *engine, fs_plan *plan, const fs_session_config *config,
+                              fs_cpu_session **session) {
     fs_cpu_session *s = fs_calloc(1, sizeof *s);
     if (s == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for a session");
     s->engine = engine, s->plan = plan;
@@ -310,6 +353,7 @@ void fs_cpu_session_close(fs_cpu_session *s) {
     if (s == NULL) return;
     fs_team_close(s->team);
     for (int i = 0; i < s->chain_count; i++) fs_chain_free(&s->chains[i]);
+    fs_onednn_close(s->onednn);
     fs_head_free(&s->head);
     fs_free(s->scratch);
     fs_free(s->arena);
@@ -321,7 +365,7 @@ void fs_cpu_session_close(fs_cpu_session *s) {
 void fs_cpu_session_memory(const fs_cpu_session *s, fs_session_memory *memory) {
     memory->arena = s->plan->arena_bytes;
     memory->threads = fs_team_threads(s->team);
-    memory->scratch = s->scratch_bytes * (size_t)memory->threads + sizeof *s;
+    memory->scratch = s->scratch_bytes * (size_t)memory->threads + sizeof *s + fs_onednn_bytes(s->onednn);
 }
 
 fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket) {
@@ -330,6 +374,7 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
     const uint64_t next = s->submitted + 1;
     job *j = &s->jobs[next % (uint64_t)s->in_flight];
     j->frame = *frame, j->outputs = *outputs;
+    atomic_store(&j->failed, 0);
     s->submitted = next;
     fs_team_submit(s->team, next);
     *ticket = next;
@@ -337,16 +382,26 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
 }
 
 fs_status fs_cpu_session_wait(fs_cpu_session *s, uint64_t ticket, int64_t timeout_ns) {
-    if (ticket == 0 || ticket > s->submitted) return fs_fail(FS_ERR_STATE, "no frame has ticket %llu", (unsigned long long)ticket);
-    if (ticket <= s->waited) return fs_fail(FS_ERR_STATE, "ticket %llu was waited for already", (unsigned long long)ticket);
+    if (ticket == 0 || ticket > s->submitted)
+        return fs_fail(FS_ERR_STATE, "no frame has ticket %llu", (unsigned long long)ticket);
+    if (ticket <= s->waited)
+        return fs_fail(FS_ERR_STATE, "ticket %llu was waited for already", (unsigned long long)ticket);
     if (!fs_team_wait(s->team, ticket, timeout_ns))
         return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
     s->waited = ticket;
+    const int failed = atomic_load(&s->jobs[ticket % (uint64_t)s->in_flight].failed);
+    if (failed)
+        return fs_fail(FS_ERR_BACKEND, "oneDNN failed to run '%s' in frame %llu",
+                       s->plan->program.step[failed - 1].name, (unsigned long long)ticket);
     return FS_OK;
 }
 
-void fs_cpu_session_measure(fs_cpu_session *s, bool on) { atomic_store(&s->measure, on); }
-double fs_cpu_session_step_seconds(const fs_cpu_session *s, int step) { return s->seconds[step]; }
+void fs_cpu_session_measure(fs_cpu_session *s, bool on) {
+    atomic_store(&s->measure, on);
+}
+double fs_cpu_session_step_seconds(const fs_cpu_session *s, int step) {
+    return s->seconds[step];
+}
 
 fs_status fs_cpu_session_cut(fs_cpu_session *s, int rows, int columns) {
     for (int i = 0; i < s->chain_count; i++) {

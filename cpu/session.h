@@ -8,13 +8,16 @@
 
 typedef struct fs_cpu_session fs_cpu_session;
 
-fs_status fs_cpu_session_open(const fs_cpu_engine *engine, fs_plan *plan, const fs_session_config *config, fs_cpu_session **session);
+fs_status fs_cpu_session_open(const fs_cpu_engine *engine, fs_plan *plan, const fs_session_config *config,
+                              fs_cpu_session **session);
 void fs_cpu_session_close(fs_cpu_session *session);
 void fs_cpu_session_memory(const fs_cpu_session *session, fs_session_memory *memory);
-fs_status fs_cpu_session_submit(fs_cpu_session *session, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket);
+fs_status fs_cpu_session_submit(fs_cpu_session *session, const fs_frame *frame, const fs_outputs *outputs,
+                                uint64_t *ticket);
 fs_status fs_cpu_session_wait(fs_cpu_session *session, uint64_t ticket, int64_t timeout_ns);
 
-// Seconds that each step took in the last frame, as worker 0 saw it; measured only after fs_cpu_session_measure(session, true).
+// Seconds that each step took in the last frame, as worker 0 saw it; measured only after
+// fs_cpu_session_measure(session, true).
 void fs_cpu_session_measure(fs_cpu_session *session, bool on);
 double fs_cpu_session_step_seconds(const fs_cpu_session *session, int step);
 // Tests: cuts every chain into tasks of at most rows x columns.

@@ -58,7 +58,9 @@ static void signal_raise(signal_word *s, unsigned value) {
 }
 
 // Whether `value` has reached `target`, counting modulo 2^32.
-static bool reached(unsigned value, unsigned target) { return (int32_t)(value - target) >= 0; }
+static bool reached(unsigned value, unsigned target) {
+    return (int32_t)(value - target) >= 0;
+}
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -120,7 +122,8 @@ fs_status fs_team_open(int threads, fs_team_frame_fn frame, void *user, fs_team 
         const int error = pthread_create(&team->thread[team->started], NULL, work, &team->start[team->started]);
         if (error) {
             fs_team_close(team);
-            return fs_fail(FS_ERR_SYSTEM, "cannot start %d worker threads: %s; ask for fewer", threads, strerror(error));
+            return fs_fail(FS_ERR_SYSTEM, "cannot start %d worker threads: %s; ask for fewer", threads,
+                           strerror(error));
         }
     }
     *out = team;
@@ -137,9 +140,13 @@ void fs_team_close(fs_team *team) {
     fs_free(team);
 }
 
-int fs_team_threads(const fs_team *team) { return team->threads; }
+int fs_team_threads(const fs_team *team) {
+    return team->threads;
+}
 
-void fs_team_submit(fs_team *team, uint64_t ticket) { signal_raise(&team->submitted, (unsigned)ticket); }
+void fs_team_submit(fs_team *team, uint64_t ticket) {
+    signal_raise(&team->submitted, (unsigned)ticket);
+}
 
 int fs_team_wait(fs_team *team, uint64_t ticket, int64_t timeout_ns) {
     return signal_wait(&team->completed, (unsigned)ticket, 0, timeout_ns);
@@ -154,7 +161,8 @@ void fs_team_barrier(fs_team *team, uint64_t ticket, int phase) {
     phase_state *p = &team->phase[ticket & 1][phase];
     const unsigned all = (unsigned)team->threads;
     if (atomic_fetch_add(&p->arrived, 1) + 1 == all) {
-        if (atomic_load(&p->sleepers) > 0) syscall(SYS_futex, &p->arrived, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+        if (atomic_load(&p->sleepers) > 0)
+            syscall(SYS_futex, &p->arrived, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
         if (phase == 0) // everyone has left the frame before: its counters can be cleared for the one after
             for (int i = 0; i < FS_TEAM_PHASES; i++) {
                 phase_state *old = &team->phase[~ticket & 1][i];

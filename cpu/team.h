@@ -1,5 +1,6 @@
-// A team of worker threads that run frames phase by phase. Tasks of a phase are handed out by a counter, phases are divided by a
-// barrier; both are atomics with a short spin and a futex behind it: no lock, no allocation, no thread creation per frame.
+// A team of worker threads that run frames phase by phase. Tasks of a phase are handed out by a counter, phases are
+// divided by a barrier; both are atomics with a short spin and a futex behind it: no lock, no allocation, no thread
+// creation per frame.
 #ifndef FS_CPU_TEAM_H
 #define FS_CPU_TEAM_H
 

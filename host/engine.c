@@ -35,8 +35,12 @@ const char *fscnn_version_string(void) {
     return TEXT(FSCNN_VERSION_MAJOR) "." TEXT(FSCNN_VERSION_MINOR) "." TEXT(FSCNN_VERSION_PATCH);
 }
 
-const char *fscnn_status_name(fscnn_status status) { return fs_status_name((fs_status)status); }
-const char *fscnn_error(void) { return fs_error_text(); }
+const char *fscnn_status_name(fscnn_status status) {
+    return fs_status_name((fs_status)status);
+}
+const char *fscnn_error(void) {
+    return fs_error_text();
+}
 
 fs_status fs_take_struct(const void *from, void *to, size_t size, const char *name) {
     uint32_t given;
@@ -45,7 +49,8 @@ fs_status fs_take_struct(const void *from, void *to, size_t size, const char *na
         return fs_fail(FS_ERR_ARGUMENT, "%s.struct_size is %u: fill the struct with %s_init first", name, given, name);
     for (size_t i = size; i < given; i++)
         if (((const char *)from)[i])
-            return fs_fail(FS_ERR_UNSUPPORTED, "%s asks for something that this version (%s) does not know; update the library", name,
+            return fs_fail(FS_ERR_UNSUPPORTED,
+                           "%s asks for something that this version (%s) does not know; update the library", name,
                            fscnn_version_string());
     memset(to, 0, size);
     memcpy(to, from, given < size ? given : size);
@@ -73,12 +78,15 @@ void fscnn_backend_info_init(fscnn_backend_info *info) {
     if (info) *info = (fscnn_backend_info){.struct_size = sizeof *info};
 }
 
-const fs_backend *fs_backend_find(fscnn_backend backend) { return backend == FSCNN_BACKEND_CPU ? &fs_cpu_backend : NULL; }
+const fs_backend *fs_backend_find(fscnn_backend backend) {
+    return backend == FSCNN_BACKEND_CPU ? &fs_cpu_backend : NULL;
+}
 
 fscnn_status fscnn_backend_query(fscnn_backend backend, fscnn_backend_info *info) {
     if (info == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_backend_query: info is NULL");
     if (backend != FSCNN_BACKEND_CPU && backend != FSCNN_BACKEND_CUDA)
-        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_backend_query: ask for FSCNN_BACKEND_CPU or FSCNN_BACKEND_CUDA");
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT,
+                                     "fscnn_backend_query: ask for FSCNN_BACKEND_CPU or FSCNN_BACKEND_CUDA");
     fscnn_backend_info answer = {.struct_size = sizeof answer};
     const fs_backend *table = fs_backend_find(backend);
     if (table) {
@@ -98,7 +106,8 @@ static fs_status choose(const fscnn_engine_options *given, fscnn_engine *e, fs_e
     fscnn_engine_options o;
     fscnn_engine_options_init(&o);
     if (given) FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_engine_options"));
-    if ((unsigned)o.backend > FSCNN_BACKEND_CUDA) return fs_fail(FS_ERR_ARGUMENT, "backend %d is none of the fscnn_backend values", o.backend);
+    if ((unsigned)o.backend > FSCNN_BACKEND_CUDA)
+        return fs_fail(FS_ERR_ARGUMENT, "backend %d is none of the fscnn_backend values", o.backend);
     if ((unsigned)o.precision > FSCNN_PRECISION_INT8)
         return fs_fail(FS_ERR_ARGUMENT, "precision %d is none of the fscnn_precision values", o.precision);
     FS_TRY(fs_rewrites_parse(o.disable_fusion, &e->rewrites_off));
@@ -109,10 +118,15 @@ static fs_status choose(const fscnn_engine_options *given, fscnn_engine *e, fs_e
     if (!probe.usable) return fs_fail(FS_ERR_DEVICE, "%s", probe.detail);
     e->precision = o.precision == FSCNN_PRECISION_AUTO ? probe.best : (fs_precision)o.precision;
     if (!(probe.precisions >> e->precision & 1))
-        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend does not run %s; leave the precision to auto", e->backend->name,
-                       fs_precision_name(e->precision));
+        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend does not run %s; leave the precision to auto",
+                       e->backend->name, fs_precision_name(e->precision));
+    const char *kernels = o.kernels ? o.kernels : "auto";
+    if (strcmp(kernels, "onednn") == 0)
+        e->provider = FS_PROVIDER_ONEDNN;
+    else if (strcmp(kernels, "own") != 0 && strcmp(kernels, "auto") != 0)
+        return fs_fail(FS_ERR_ARGUMENT, "kernels '%s' are unknown; known: auto, own, onednn", kernels);
     snprintf(e->device, sizeof e->device, "%s", probe.device);
-    *config = (fs_engine_config){.precision = e->precision, .device = o.device};
+    *config = (fs_engine_config){.precision = e->precision, .device = o.device, .provider = e->provider};
     return FS_OK;
 }
 
@@ -129,13 +143,15 @@ static fs_status load(const char *path, const void *data, size_t size, fs_weight
     if (strncmp(path, "random:", 7) != 0) return fs_weights_load(path, weights, labels);
     char *end;
     const unsigned long long seed = strtoull(path + 7, &end, 10);
-    if (path[7] < '0' || path[7] > '9' || *end) return fs_fail(FS_ERR_ARGUMENT, "'%s': write random:SEED with a whole number, as random:1", path);
+    if (path[7] < '0' || path[7] > '9' || *end)
+        return fs_fail(FS_ERR_ARGUMENT, "'%s': write random:SEED with a whole number, as random:1", path);
     fs_model model;
     fs_model_init(&model, FS_PAPER);
     return fs_weights_random(&model, seed, weights, labels);
 }
 
-static fscnn_status open_engine(const char *path, const void *data, size_t size, const fscnn_engine_options *options, fscnn_engine **engine) {
+static fscnn_status open_engine(const char *path, const void *data, size_t size, const fscnn_engine_options *options,
+                                fscnn_engine **engine) {
     fscnn_engine *e = fs_calloc(1, sizeof *e);
     if (e == NULL) return (fscnn_status)fs_fail(FS_ERR_MEMORY, "out of memory for an engine");
     atomic_init(&e->references, 1);
@@ -148,18 +164,22 @@ static fscnn_status open_engine(const char *path, const void *data, size_t size,
         fs_free(e);
         return (fscnn_status)status;
     }
-    fs_log(3, "engine: %s, %d classes, %s on %s", fs_variant_name(e->model.variant), e->model.classes, fs_precision_name(e->precision), e->device);
+    fs_log(3, "engine: %s, %d classes, %s on %s", fs_variant_name(e->model.variant), e->model.classes,
+           fs_precision_name(e->precision), e->device);
     *engine = e;
     return FSCNN_OK;
 }
 
 fscnn_status fscnn_engine_open(const char *weights, const fscnn_engine_options *options, fscnn_engine **engine) {
-    if (weights == NULL || engine == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_open: weights and engine must not be NULL");
+    if (weights == NULL || engine == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_open: weights and engine must not be NULL");
     return open_engine(weights, NULL, 0, options, engine);
 }
 
-fscnn_status fscnn_engine_open_memory(const void *data, size_t size, const fscnn_engine_options *options, fscnn_engine **engine) {
-    if (data == NULL || engine == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_open_memory: data and engine must not be NULL");
+fscnn_status fscnn_engine_open_memory(const void *data, size_t size, const fscnn_engine_options *options,
+                                      fscnn_engine **engine) {
+    if (data == NULL || engine == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_open_memory: data and engine must not be NULL");
     return open_engine(NULL, data, size, options, engine);
 }
 
@@ -176,7 +196,8 @@ void fscnn_engine_close(fscnn_engine **engine) {
 }
 
 fscnn_status fscnn_engine_get_info(const fscnn_engine *e, fscnn_engine_info *info) {
-    if (e == NULL || info == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_get_info: engine and info must not be NULL");
+    if (e == NULL || info == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_get_info: engine and info must not be NULL");
     const fscnn_engine_info answer = {
         .struct_size = sizeof answer,
         .backend = FSCNN_BACKEND_CPU,
@@ -186,6 +207,7 @@ fscnn_status fscnn_engine_get_info(const fscnn_engine *e, fscnn_engine_info *inf
         .variant = fs_variant_name(e->model.variant),
         .device = e->device,
         .weights_bytes = e->backend->engine_bytes(e->state),
+        .kernels = e->provider == FS_PROVIDER_ONEDNN ? "onednn" : "own",
     };
     return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_engine_info");
 }
@@ -196,7 +218,8 @@ const char *fscnn_engine_class_name(const fscnn_engine *e, int32_t index) {
 
 fscnn_status fscnn_engine_class_color(const fscnn_engine *e, int32_t index, uint8_t rgb[3]) {
     if (e == NULL || rgb == NULL || index < 0 || index >= e->model.classes)
-        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_class_color: class %d is not one of the model's", index);
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_class_color: class %d is not one of the model's",
+                                     index);
     memcpy(rgb, e->labels.palette[index], 3);
     return FSCNN_OK;
 }

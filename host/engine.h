@@ -15,6 +15,7 @@ struct fscnn_engine {
     fs_model model;
     fs_labels labels;
     fs_precision precision;
+    fs_provider provider;
     unsigned rewrites_off;
     char device[128];
 };
@@ -23,8 +24,8 @@ struct fscnn_engine {
 void fs_engine_release(fscnn_engine *engine);
 // The table of a backend by number, NULL when this build has none.
 const fs_backend *fs_backend_find(fscnn_backend backend);
-// Copies a caller's struct of any version into `to` (size bytes): what the caller's lacks becomes zero, what it has more must be
-// zero. FS_ERR_ARGUMENT when struct_size was never set.
+// Copies a caller's struct of any version into `to` (size bytes): what the caller's lacks becomes zero, what it has
+// more must be zero. FS_ERR_ARGUMENT when struct_size was never set.
 fs_status fs_take_struct(const void *from, void *to, size_t size, const char *name);
 // Writes as much of `from` as the caller's struct has room for, keeping its struct_size.
 fs_status fs_give_struct(const void *from, void *to, size_t size, const char *name);

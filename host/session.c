@@ -33,21 +33,27 @@ void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, in
 static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) {
     const fscnn_engine *e = s->engine;
     const int width = o->width ? o->width : 2048, height = o->height ? o->height : 1024;
-    if (o->threads < 0 || o->threads > 256) return fs_fail(FS_ERR_ARGUMENT, "threads = %d is outside 0..256 (0: all cores)", o->threads);
-    if (o->in_flight < 0 || o->in_flight > 16) return fs_fail(FS_ERR_ARGUMENT, "in_flight = %d is outside 0..16 (0: 2)", o->in_flight);
+    if (o->threads < 0 || o->threads > 256)
+        return fs_fail(FS_ERR_ARGUMENT, "threads = %d is outside 0..256 (0: all cores)", o->threads);
+    if (o->in_flight < 0 || o->in_flight > 16)
+        return fs_fail(FS_ERR_ARGUMENT, "in_flight = %d is outside 0..16 (0: 2)", o->in_flight);
     if (o->tune < -1 || o->tune > 0) return fs_fail(FS_ERR_ARGUMENT, "tune = %d is neither 0 nor -1", o->tune);
     s->in_flight = o->in_flight ? o->in_flight : 2;
     s->plan = fs_calloc(1, sizeof *s->plan);
     if (s->plan == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the plan");
-    const fs_plan_options options = {.precision = e->precision, .rewrites_off = e->rewrites_off,
-                                     .channel_multiple = e->backend->channel_multiple, .supports = e->backend->supports};
+    const fs_plan_options options = {.precision = e->precision,
+                                     .rewrites_off = e->rewrites_off,
+                                     .channel_multiple = e->backend->channel_multiple,
+                                     .supports = e->backend->supports,
+                                     .supports_user = e->state};
     FS_TRY(fs_plan_build(s->plan, &e->model, height, width, &options));
     const fs_session_config config = {.threads = o->threads, .in_flight = s->in_flight, .tune = o->tune};
     return e->backend->session_open(e->state, s->plan, &config, &s->state);
 }
 
 fscnn_status fscnn_session_open(fscnn_engine *engine, const fscnn_session_options *given, fscnn_session **session) {
-    if (engine == NULL || session == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_open: engine and session must not be NULL");
+    if (engine == NULL || session == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_open: engine and session must not be NULL");
     fscnn_session_options o;
     fscnn_session_options_init(&o);
     if (given) {
@@ -79,7 +85,8 @@ void fscnn_session_close(fscnn_session **session) {
 }
 
 fscnn_status fscnn_session_get_info(const fscnn_session *s, fscnn_session_info *info) {
-    if (s == NULL || info == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_get_info: session and info must not be NULL");
+    if (s == NULL || info == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_get_info: session and info must not be NULL");
     fs_session_memory memory = {0};
     s->engine->backend->session_memory(s->state, &memory);
     double flops = 0;
@@ -117,12 +124,19 @@ static size_t row_bytes(fs_format format, int width, int plane) {
 static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, fs_frame *frame) {
     fscnn_frame f;
     FS_TRY(fs_take_struct(given, &f, sizeof f, "fscnn_frame"));
-    if (f.format < FSCNN_RGB8 || f.format > FSCNN_PLANAR_F32) return fs_fail(FS_ERR_ARGUMENT, "frame.format %d is none of the fscnn_format values", f.format);
+    if (f.format < FSCNN_RGB8 || f.format > FSCNN_PLANAR_F32)
+        return fs_fail(FS_ERR_ARGUMENT, "frame.format %d is none of the fscnn_format values", f.format);
     if (f.width < 1 || f.height < 1 || f.width > 65536 || f.height > 65536)
         return fs_fail(FS_ERR_ARGUMENT, "frame size %dx%d is not a picture's", f.width, f.height);
-    if ((unsigned)f.memory > FSCNN_MEMORY_DEVICE || (unsigned)f.matrix > FSCNN_MATRIX_BT709 || (unsigned)f.range > FSCNN_RANGE_FULL)
+    if ((unsigned)f.memory > FSCNN_MEMORY_DEVICE || (unsigned)f.matrix > FSCNN_MATRIX_BT709 ||
+        (unsigned)f.range > FSCNN_RANGE_FULL)
         return fs_fail(FS_ERR_ARGUMENT, "frame.memory, matrix or range is none of its values");
-    *frame = (fs_frame){.format = (fs_format)f.format, .width = f.width, .height = f.height, .memory = f.memory, .matrix = f.matrix, .range = f.range};
+    *frame = (fs_frame){.format = (fs_format)f.format,
+                        .width = f.width,
+                        .height = f.height,
+                        .memory = f.memory,
+                        .matrix = f.matrix,
+                        .range = f.range};
     for (int i = 0; i < 4; i++) {
         const size_t row = row_bytes(frame->format, f.width, i);
         if (row == 0) continue;
@@ -138,10 +152,14 @@ static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *give
     fscnn_outputs o;
     FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
     const size_t width = (size_t)s->plan->program.graph.width;
-    if (o.labels == NULL && o.logits == NULL) return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels or logits");
+    if (o.labels == NULL && o.logits == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels or logits");
     if (o.labels_stride != 0 && o.labels_stride < width)
         return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes, a row has %zu", o.labels_stride, width);
-    *outputs = (fs_outputs){.labels = o.labels, .labels_stride = o.labels_stride ? o.labels_stride : width, .labels_map = o.labels_map, .logits = o.logits};
+    *outputs = (fs_outputs){.labels = o.labels,
+                            .labels_stride = o.labels_stride ? o.labels_stride : width,
+                            .labels_map = o.labels_map,
+                            .logits = o.logits};
     return FS_OK;
 }
 
@@ -171,16 +189,19 @@ fscnn_status fscnn_run(fscnn_session *s, const fscnn_frame *frame, const fscnn_o
 }
 
 fscnn_status fscnn_session_plan(const fscnn_session *s, fscnn_plan_format format, const char *device, char **text) {
-    if (s == NULL || text == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_plan: session and text must not be NULL");
+    if (s == NULL || text == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_plan: session and text must not be NULL");
     const fs_roofline *roofline = fs_roofline_find(device ? device : "cpu");
     if (roofline == NULL)
-        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "no device '%s' for the roofline; known: %s", device, fs_roofline_names());
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "no device '%s' for the roofline; known: %s", device,
+                                     fs_roofline_names());
     fs_text out = {0};
     switch (format) {
     case FSCNN_PLAN_TEXT: fs_plan_print_text(s->plan, roofline, &out); break;
     case FSCNN_PLAN_JSON: fs_plan_print_json(s->plan, roofline, &out); break;
     case FSCNN_PLAN_DOT: fs_plan_print_dot(s->plan, roofline, &out); break;
-    default: return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "plan format %d is none of the fscnn_plan_format values", format);
+    default:
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "plan format %d is none of the fscnn_plan_format values", format);
     }
     const fs_status status = fs_text_status(&out);
     if (status != FS_OK) {

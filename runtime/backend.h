@@ -9,7 +9,16 @@
 
 enum { FS_BACKEND_ABI = 1 };
 
-typedef enum fs_format { FS_RGB8 = 1, FS_BGR8, FS_RGBA8, FS_BGRA8, FS_GRAY8, FS_NV12, FS_I420, FS_PLANAR_F32 } fs_format;
+typedef enum fs_format {
+    FS_RGB8 = 1,
+    FS_BGR8,
+    FS_RGBA8,
+    FS_BGRA8,
+    FS_GRAY8,
+    FS_NV12,
+    FS_I420,
+    FS_PLANAR_F32
+} fs_format;
 
 // A frame as host/ has validated it: strides filled in, planes not NULL.
 typedef struct fs_frame {
@@ -36,9 +45,13 @@ typedef struct fs_probe {
     fs_precision best;   // what AUTO becomes
 } fs_probe;
 
+// Whose convolutions the CPU backend runs. Fixed by the caller and never by a measurement: the two round differently.
+typedef enum fs_provider { FS_PROVIDER_OWN, FS_PROVIDER_ONEDNN } fs_provider;
+
 typedef struct fs_engine_config {
     fs_precision precision; // a concrete one
     int device;
+    fs_provider provider; // CPU
 } fs_engine_config;
 
 typedef struct fs_session_config {
@@ -60,6 +73,7 @@ typedef struct fs_backend {
     void (*probe)(fs_probe *probe);
     // FS_OK when a frame of this kind and size can be taken by a session of height x width; else why not.
     fs_status (*accepts)(const fs_frame *frame, const fs_graph *graph);
+    // `user`: the engine that will run the step, NULL for one of default configuration.
     bool (*supports)(void *user, const fs_program *program, const fs_step *step);
 
     // Copies what it needs of `weights`.

@@ -5,8 +5,8 @@
 #include <string.h>
 
 const char *fs_step_kind_name(fs_step_kind kind) {
-    static const char *const names[FS_STEP_KINDS] = {"op",  "conv", "stem",       "dsconv", "ltd", "bottleneck",
-                                                     "ppm", "ffm",  "classifier", "head"};
+    static const char *const names[FS_STEP_KINDS] = {"op",         "conv", "stem", "dsconv",     "ltd",
+                                                     "bottleneck", "ppm",  "ffm",  "classifier", "head"};
     return (unsigned)kind < FS_STEP_KINDS ? names[kind] : "?";
 }
 
@@ -73,12 +73,16 @@ static bool merge(fuser *f, int first, int last, fs_step_kind kind, const char *
     return true;
 }
 
-static const fs_op *first_op(const fs_program *p, int step) { return &p->graph.op[p->step[step].op[0]]; }
+static const fs_op *first_op(const fs_program *p, int step) {
+    return &p->graph.op[p->step[step].op[0]];
+}
 static const fs_op *last_op(const fs_program *p, int step) {
     const fs_step *s = &p->step[step];
     return &p->graph.op[s->op[s->ops - 1]];
 }
-static bool is_conv(const fs_op *op) { return op->kind == FS_OP_CONV || op->kind == FS_OP_DWCONV; }
+static bool is_conv(const fs_op *op) {
+    return op->kind == FS_OP_CONV || op->kind == FS_OP_DWCONV;
+}
 
 // Merges the longest run of neighbouring steps whose operations all lie in blocks lo..hi.
 static void merge_blocks(fuser *f, fs_block lo, fs_block hi, fs_step_kind kind, const char *name) {
@@ -104,11 +108,14 @@ static void fuse_conv_relu(fuser *f) {
     for (int k = 0; k + 1 < f->p->steps; k++) {
         const fs_op *op = last_op(f->p, k), *act = first_op(f->p, k + 1);
         bool conv = is_conv(op) || f->p->step[k].kind == FS_STEP_CONV;
-        if (conv && act->kind == FS_OP_RELU && act->in[0] == op->out) merge(f, k, k + 1, FS_STEP_CONV, f->p->step[k].name);
+        if (conv && act->kind == FS_OP_RELU && act->in[0] == op->out)
+            merge(f, k, k + 1, FS_STEP_CONV, f->p->step[k].name);
     }
 }
 
-static void fuse_stem(fuser *f) { merge_blocks(f, FS_BLOCK_STEM, FS_BLOCK_STEM, FS_STEP_STEM, "stem"); }
+static void fuse_stem(fuser *f) {
+    merge_blocks(f, FS_BLOCK_STEM, FS_BLOCK_STEM, FS_STEP_STEM, "stem");
+}
 
 static void fuse_dsconv(fuser *f) {
     merge_blocks(f, FS_BLOCK_LTD_DS1, FS_BLOCK_LTD_DS1, FS_STEP_DSCONV, "ltd.ds1");
@@ -134,12 +141,18 @@ static void fuse_bottleneck(fuser *f) {
     }
 }
 
-static void fuse_ppm(fuser *f) { merge_blocks(f, FS_BLOCK_PPM, FS_BLOCK_PPM, FS_STEP_PPM, "ppm"); }
-static void fuse_ffm(fuser *f) { merge_blocks(f, FS_BLOCK_FFM, FS_BLOCK_FFM, FS_STEP_FFM, "ffm"); }
-static void fuse_classifier(fuser *f) {
-    merge_blocks(f, FS_BLOCK_CLS_DS2, FS_BLOCK_CLS_CONV, FS_STEP_CLASSIFIER, "cls.ds2+conv");
+static void fuse_ppm(fuser *f) {
+    merge_blocks(f, FS_BLOCK_PPM, FS_BLOCK_PPM, FS_STEP_PPM, "ppm");
 }
-static void fuse_head(fuser *f) { merge_blocks(f, FS_BLOCK_HEAD, FS_BLOCK_HEAD, FS_STEP_HEAD, "head"); }
+static void fuse_ffm(fuser *f) {
+    merge_blocks(f, FS_BLOCK_FFM, FS_BLOCK_FFM, FS_STEP_FFM, "ffm");
+}
+static void fuse_classifier(fuser *f) {
+    merge_blocks(f, FS_BLOCK_CLS_DS1, FS_BLOCK_CLS_CONV, FS_STEP_CLASSIFIER, "cls");
+}
+static void fuse_head(fuser *f) {
+    merge_blocks(f, FS_BLOCK_HEAD, FS_BLOCK_HEAD, FS_STEP_HEAD, "head");
+}
 
 const fs_rewrite fs_rewrites[] = {
     {"residual", "a convolution adds the tensor that the following add would"},
@@ -150,7 +163,7 @@ const fs_rewrite fs_rewrites[] = {
     {"bottleneck", "expand, depthwise and project run as one step: the expanded map never exists"},
     {"ppm", "pools, branches, resizes and concat fold into the output convolution"},
     {"ffm", "upsample and depthwise feed one GEMM over both branches: no add"},
-    {"classifier", "the last DSConv and the final pointwise run as one step"},
+    {"classifier", "both DSConvs and the final pointwise run as one step"},
     {"head", "upsample and argmax in one pass: full-size logits never exist"},
 };
 static void (*const apply[])(fuser *) = {fuse_residual,   fuse_conv_relu, fuse_stem, fuse_dsconv,     fuse_ltd,

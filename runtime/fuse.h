@@ -13,7 +13,7 @@ typedef enum fs_step_kind {
     FS_STEP_BOTTLENECK, // expand + depthwise + project (+ add)
     FS_STEP_PPM,        // pools, branches, resizes, concat and the output convolution
     FS_STEP_FFM,        // resize + depthwise + pointwise, + pointwise of the skip, add, relu
-    FS_STEP_CLASSIFIER, // last DSConv + final pointwise
+    FS_STEP_CLASSIFIER, // DSConvs + final pointwise
     FS_STEP_HEAD,       // resize + argmax
     FS_STEP_KINDS
 } fs_step_kind;
@@ -26,7 +26,7 @@ enum { FS_MAX_STEP_OPS = 32 };
 typedef struct fs_step {
     fs_step_kind kind;
     char name[FS_NAME];
-    int op[FS_MAX_STEP_OPS], ops; // indices into graph->op, in execution order
+    int op[FS_MAX_STEP_OPS], ops;  // indices into graph->op, in execution order
     int in[FS_MAX_INPUTS], inputs; // tensors made outside
     int out;                       // the one tensor used outside
 } fs_step;

@@ -54,14 +54,14 @@ typedef enum fs_block {
 typedef struct fs_op {
     fs_op_kind kind;
     fs_block block;
-    char name[FS_NAME]; // "gfe.b1.0.expand", "gfe.b1.0.expand.relu"
+    char name[FS_NAME];            // "gfe.b1.0.expand", "gfe.b1.0.expand.relu"
     int in[FS_MAX_INPUTS], inputs; // tensor indices
     int out;                       // tensor index
     int layer;                     // CONV, DWCONV: index into the layer table; else -1
     int kernel, stride, dilation;  // CONV, DWCONV; dilation 1 = none
-    int pad_top, pad_left;         // rows and columns of zeros before the first; those behind follow from the output size
-    int bins;                      // POOL
-    bool align_corners;            // RESIZE
+    int pad_top, pad_left; // rows and columns of zeros before the first; those behind follow from the output size
+    int bins;              // POOL
+    bool align_corners;    // RESIZE
 } fs_op;
 
 typedef struct fs_graph {
@@ -82,8 +82,8 @@ fs_status fs_graph_build(fs_graph *graph, const fs_model *model, int height, int
 double fs_op_macs(const fs_graph *graph, const fs_op *op);
 
 // Where a bilinear resize reads for output index d: index of the lower neighbour, and the upper one's weight in [0, 1].
-// align: src = d (in - 1) / (out - 1), else max(0, (d + 0.5) in / out - 0.5); the upper neighbour is min(lower + 1, in - 1).
-// In double, then the fraction cast to float: every backend calls this, so all use the same numbers.
+// align: src = d (in - 1) / (out - 1), else max(0, (d + 0.5) in / out - 0.5); the upper neighbour is min(lower + 1, in
+// - 1). In double, then the fraction cast to float: every backend calls this, so all use the same numbers.
 void fs_resize_source(int d, int in, int out, bool align, int *lower, float *fraction);
 
 // Bin i of `bins` over n: [*begin, *end).

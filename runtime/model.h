@@ -24,16 +24,16 @@ typedef enum fs_stem_pad {
 // Everything in which the published implementations differ at inference. Switches as in their sources; see
 // docs/weights.md for the table.
 typedef struct fs_model {
-    fs_variant variant;   // where the switches came from; later only fs_weights_random looks at it
-    int channels;         // input channels, 3 (RGB) or 4 (RGB + A)
-    int classes;          // 2..255
+    fs_variant variant; // where the switches came from; later only fs_weights_random looks at it
+    int channels;       // input channels, 3 (RGB) or 4 (RGB + A)
+    int classes;        // 2..255
     fs_stem_pad stem_pad;
-    bool dsconv_mid_relu;  // ReLU between depthwise and pointwise of a DSConv
-    int ppm_out_kernel;    // 1 or 3
-    int ffm_dilation;      // of the low branch's depthwise, 1 or 4
-    bool ffm_exact_x4;     // upsample by exactly 4, then again to the skip's size (PST900); else straight to that size
+    bool dsconv_mid_relu; // ReLU between depthwise and pointwise of a DSConv
+    int ppm_out_kernel;   // 1 or 3
+    int ffm_dilation;     // of the low branch's depthwise, 1 or 4
+    bool ffm_exact_x4;    // upsample by exactly 4, then again to the skip's size (PST900); else straight to that size
     bool align_ppm, align_ffm, align_final; // align_corners of the three bilinear resizes
-    float mean[4], std[4]; // per channel, in units of 0..1; input = (u8 / 255 - mean) / std
+    float mean[4], std[4];                  // per channel, in units of 0..1; input = (u8 / 255 - mean) / std
     float bn_epsilon;
 } fs_model;
 
@@ -52,12 +52,20 @@ fs_status fs_model_check(const fs_model *model);
 // Indices into the layer table; gfe blocks b (0..2), repeats r (0..2), part p (0 expand, 1 dw, 2 project).
 enum {
     FS_L_STEM = 0,
-    FS_L_LTD_DS1_DW, FS_L_LTD_DS1_PW, FS_L_LTD_DS2_DW, FS_L_LTD_DS2_PW,
-    FS_L_GFE, // 27 layers
+    FS_L_LTD_DS1_DW,
+    FS_L_LTD_DS1_PW,
+    FS_L_LTD_DS2_DW,
+    FS_L_LTD_DS2_PW,
+    FS_L_GFE,                 // 27 layers
     FS_L_PPM = FS_L_GFE + 27, // bins 1, 2, 3, 6
     FS_L_PPM_OUT = FS_L_PPM + 4,
-    FS_L_FFM_LOW_DW, FS_L_FFM_LOW_PW, FS_L_FFM_HIGH_PW,
-    FS_L_CLS_DS1_DW, FS_L_CLS_DS1_PW, FS_L_CLS_DS2_DW, FS_L_CLS_DS2_PW,
+    FS_L_FFM_LOW_DW,
+    FS_L_FFM_LOW_PW,
+    FS_L_FFM_HIGH_PW,
+    FS_L_CLS_DS1_DW,
+    FS_L_CLS_DS1_PW,
+    FS_L_CLS_DS2_DW,
+    FS_L_CLS_DS2_PW,
     FS_L_CLS_CONV,
     FS_L_COUNT
 };

@@ -6,8 +6,8 @@
 #include <string.h>
 
 const char *fs_op_kind_name(fs_op_kind kind) {
-    static const char *const names[FS_OP_KINDS] = {"normalise", "conv", "dwconv", "relu", "add",
-                                                   "pool", "resize", "concat", "argmax"};
+    static const char *const names[FS_OP_KINDS] = {"normalise", "conv",   "dwconv", "relu",  "add",
+                                                   "pool",      "resize", "concat", "argmax"};
     return (unsigned)kind < FS_OP_KINDS ? names[kind] : "?";
 }
 
@@ -37,7 +37,8 @@ static int add_tensor(fs_graph *g, const char *name, int h, int w, int c, fs_ele
     return g->tensors++;
 }
 
-static fs_op *add_op(fs_graph *g, fs_op_kind kind, fs_block block, const char *name, int h, int w, int c, int inputs, ...) {
+static fs_op *add_op(fs_graph *g, fs_op_kind kind, fs_block block, const char *name, int h, int w, int c, int inputs,
+                     ...) {
     fs_op *op = &g->op[g->ops++];
     memset(op, 0, sizeof *op);
     op->kind = kind, op->block = block, op->layer = -1, op->inputs = inputs;
@@ -86,7 +87,8 @@ static void stem_axis(fs_stem_pad pad, int n, int *out, int *lead) {
 
 static int stem(fs_graph *g, int frame) {
     const fs_model *m = &g->model;
-    int normal = add_op(g, FS_OP_NORMALISE, FS_BLOCK_STEM, "normalise", g->height, g->width, m->channels, 1, frame)->out;
+    int normal =
+        add_op(g, FS_OP_NORMALISE, FS_BLOCK_STEM, "normalise", g->height, g->width, m->channels, 1, frame)->out;
     int h, w, top, left;
     stem_axis(m->stem_pad, g->height, &h, &top);
     stem_axis(m->stem_pad, g->width, &w, &left);
@@ -125,7 +127,8 @@ static int pyramid_pooling(fs_graph *g, int in) {
         snprintf(name, sizeof name, "ppm.%d.resize", bins[i]);
         up[i] = resize(g, FS_BLOCK_PPM, name, branch, t.h, t.w, g->model.align_ppm);
     }
-    int all = add_op(g, FS_OP_CONCAT, FS_BLOCK_PPM, "ppm.concat", t.h, t.w, 256, 5, in, up[0], up[1], up[2], up[3])->out;
+    int all =
+        add_op(g, FS_OP_CONCAT, FS_BLOCK_PPM, "ppm.concat", t.h, t.w, 256, 5, in, up[0], up[1], up[2], up[3])->out;
     return conv(g, FS_BLOCK_PPM, FS_L_PPM_OUT, all, 1, 1, true);
 }
 
@@ -145,24 +148,25 @@ static int feature_fusion(fs_graph *g, int low, int skip) {
 fs_status fs_graph_build(fs_graph *g, const fs_model *model, int height, int width) {
     FS_TRY(fs_model_check(model));
     if (height < FS_MIN_SIZE || width < FS_MIN_SIZE || height > FS_MAX_SIZE || width > FS_MAX_SIZE)
-        return fs_fail(FS_ERR_ARGUMENT, "network size %dx%d (height x width) is outside %d..%d a side; resize the frame", height,
-                       width, FS_MIN_SIZE, FS_MAX_SIZE);
+        return fs_fail(FS_ERR_ARGUMENT,
+                       "network size %dx%d (height x width) is outside %d..%d a side; resize the frame", height, width,
+                       FS_MIN_SIZE, FS_MAX_SIZE);
     memset(g, 0, sizeof *g);
     g->model = *model, g->height = height, g->width = width;
     fs_model_layers(model, g->layers);
 
     // Sizes in comments are those of a 1024x2048 frame with padded stem.
     g->frame = add_tensor(g, "frame", height, width, model->channels, FS_ELEMENT_FRAME);
-    int x = stem(g, g->frame);                                  // 512 x 1024 x 32
-    x = dsconv(g, FS_BLOCK_LTD_DS1, FS_L_LTD_DS1_DW, x, 2);     // 256 x 512 x 48
-    x = dsconv(g, FS_BLOCK_LTD_DS2, FS_L_LTD_DS2_DW, x, 2);     // 128 x 256 x 64
+    int x = stem(g, g->frame);                              // 512 x 1024 x 32
+    x = dsconv(g, FS_BLOCK_LTD_DS1, FS_L_LTD_DS1_DW, x, 2); // 256 x 512 x 48
+    x = dsconv(g, FS_BLOCK_LTD_DS2, FS_L_LTD_DS2_DW, x, 2); // 128 x 256 x 64
     int skip = x;
-    for (int b = 0; b < 3; b++)                                 // 64 x 128 x 64, 32 x 64 x 96, 32 x 64 x 128
+    for (int b = 0; b < 3; b++) // 64 x 128 x 64, 32 x 64 x 96, 32 x 64 x 128
         for (int r = 0; r < 3; r++) x = bottleneck(g, b, r, x, r == 0 && b < 2 ? 2 : 1);
-    x = pyramid_pooling(g, x);                                  // 32 x 64 x 128
-    x = feature_fusion(g, x, skip);                             // 128 x 256 x 128
-    x = dsconv(g, FS_BLOCK_CLS_DS1, FS_L_CLS_DS1_DW, x, 1);     // 128 x 256 x 128
-    x = dsconv(g, FS_BLOCK_CLS_DS2, FS_L_CLS_DS2_DW, x, 1);     // 128 x 256 x 128
+    x = pyramid_pooling(g, x);                                             // 32 x 64 x 128
+    x = feature_fusion(g, x, skip);                                        // 128 x 256 x 128
+    x = dsconv(g, FS_BLOCK_CLS_DS1, FS_L_CLS_DS1_DW, x, 1);                // 128 x 256 x 128
+    x = dsconv(g, FS_BLOCK_CLS_DS2, FS_L_CLS_DS2_DW, x, 1);                // 128 x 256 x 128
     g->logits = conv(g, FS_BLOCK_CLS_CONV, FS_L_CLS_CONV, x, 1, 1, false); // 128 x 256 x classes
     g->tensor[g->logits].element = FS_ELEMENT_LOGIT;
     x = resize(g, FS_BLOCK_HEAD, "head.resize", g->logits, height, width, model->align_final);

@@ -1,4 +1,5 @@
-// The plan: a fused program with its memory layout and costs. Plain data: printable, comparable, testable without a device.
+// The plan: a fused program with its memory layout and costs. Plain data: printable, comparable, testable without a
+// device.
 #ifndef FS_RUNTIME_PLAN_H
 #define FS_RUNTIME_PLAN_H
 
@@ -21,7 +22,7 @@ typedef struct fs_placement {
 } fs_placement;
 
 typedef struct fs_cost {
-    double flops;        // 2 per multiply-add
+    double flops;         // 2 per multiply-add
     double read, written; // bytes of activations, frame and labels
     double weights;       // bytes
 } fs_cost;
@@ -31,16 +32,17 @@ typedef struct fs_plan {
     fs_precision precision;
     fs_placement place[FS_MAX_TENSORS]; // by tensor
     size_t arena_bytes;
-    fs_cost cost[FS_MAX_OPS];              // by step
-    char tactic[FS_MAX_OPS][FS_NAME];      // by step, set by the backend when it has chosen; "" before
+    fs_cost cost[FS_MAX_OPS];         // by step
+    char kernels[FS_NAME];            // whose they are ("own", "onednn"), set by the backend; "" before
+    char tactic[FS_MAX_OPS][FS_NAME]; // by step, set by the backend when it has chosen; "" before
 } fs_plan;
 
 typedef struct fs_plan_options {
-    fs_precision precision;     // a concrete one
-    unsigned rewrites_off;      // mask of fs_rewrites
-    bool no_reuse;              // every tensor its own memory (to test that reuse changes nothing)
-    int channel_multiple;       // channel_stride is rounded up to it; 0 means 1
-    fs_supports_fn supports;    // NULL accepts all
+    fs_precision precision;  // a concrete one
+    unsigned rewrites_off;   // mask of fs_rewrites
+    bool no_reuse;           // every tensor its own memory (to test that reuse changes nothing)
+    int channel_multiple;    // channel_stride is rounded up to it; 0 means 1
+    fs_supports_fn supports; // NULL accepts all
     void *supports_user;
 } fs_plan_options;
 
@@ -50,8 +52,8 @@ fs_status fs_plan_build(fs_plan *plan, const fs_model *model, int height, int wi
 // Packs lifetimes into one arena: largest first, each into the lowest gap that is free for its whole life.
 void fs_memory_plan(fs_plan *plan, bool no_reuse);
 
-// Fills cost[] from the steps and the sizes in place[]. A step reads each tensor made outside once and writes its output
-// once; what stays inside costs nothing.
+// Fills cost[] from the steps and the sizes in place[]. A step reads each tensor made outside once and writes its
+// output once; what stays inside costs nothing.
 void fs_plan_cost(fs_plan *plan);
 
 // A named machine for the roofline. flops per second at `precision`, bytes per second, seconds per launch.

@@ -228,6 +228,7 @@ void fs_plan_print_json(const fs_plan *plan, const fs_roofline *device, fs_text 
     fs_json_integer(text, "channels", graph->model.channels);
     fs_json_integer(text, "classes", graph->model.classes);
     fs_json_string(text, "precision", fs_precision_name(plan->precision));
+    fs_json_string(text, "kernels", plan->kernels[0] ? plan->kernels : NULL);
     fs_json_integer(text, "operations", graph->ops);
     fs_json_integer(text, "arena_bytes", (int64_t)plan->arena_bytes);
     if (device) {

@@ -33,7 +33,7 @@ typedef struct fs_metadata {
 } fs_metadata;
 
 typedef struct fs_safetensors {
-    char shown[304];    // the file's name in messages, shortened from the left
+    char shown[304];         // the file's name in messages, shortened from the left
     fs_file_tensor *tensors; // in the header's order
     size_t tensor_count;
     uint32_t *by_name;     // indices of tensors, sorted

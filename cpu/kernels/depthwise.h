@@ -1,4 +1,8 @@
-// Depthwise 3x3: one output row, 16 channels at a time with their nine weights in registers.
+// Depthwise 3x3: one output row, a vector of channels at a time, its nine weights and four output columns in registers.
+//
+// Every output is one chain of multiply-adds in the order of its taps (rows, then columns), on every path.
+
+enum { FS_DW_COLUMNS = 4, FS_DW_TILE = 8 };
 
 FS_INLINE vf dw_load(const void *row, ptrdiff_t at, bool bf16) {
     return bf16 ? vf_load_bf16((const uint16_t *)row + at) : vf_load((const float *)row + at);
@@ -10,44 +14,96 @@ FS_INLINE void dw_store(void *out, ptrdiff_t at, vf v, bool relu, bool bf16) {
     else vf_store((float *)out + at, v);
 }
 
-FS_INLINE void depthwise(const fs_depthwise *d, bool bf16, bool to_bf16) {
-    const int reach = 2 * d->dilation;
-    // Output columns whose three taps all exist; the others test each tap.
-    int inner0 = d->x0, inner1 = d->x1;
-    while (inner0 < d->x1 && inner0 * d->stride - d->pad_left < d->begin) inner0++;
-    while (inner1 > inner0 && (inner1 - 1) * d->stride - d->pad_left + reach >= d->end) inner1--;
-    const ptrdiff_t ps = d->pixel_stride, hop = ps * d->stride, dil = ps * d->dilation;
-    for (int c = 0; c < d->channels; c += FS_LANES) {
-        vf w[9];
-#pragma GCC unroll 9
-        for (int t = 0; t < 9; t++) w[t] = vf_load(d->weight + (ptrdiff_t)t * d->channels + c);
-        const vf bias = vf_load(d->bias + c);
-        for (int edge = 0; edge < 2; edge++) {
-            const int from = edge ? inner1 : d->x0, to = edge ? d->x1 : inner0;
-            for (int x = from; x < to; x++) {
-                vf acc = bias;
-                for (int ky = 0; ky < 3; ky++)
-                    for (int kx = 0; kx < 3; kx++) {
-                        const int sx = x * d->stride - d->pad_left + kx * d->dilation;
-                        if (sx < d->begin || sx >= d->end) continue;
-                        acc = vf_fma(dw_load(d->row[ky], (sx - d->begin) * ps + c, bf16), w[ky * 3 + kx], acc);
-                    }
-                dw_store(d->out, (x - d->x0) * d->out_stride + c, acc, d->relu, to_bf16);
-            }
-        }
-        ptrdiff_t at = (ptrdiff_t)(inner0 * d->stride - d->pad_left - d->begin) * ps + c;
-        ptrdiff_t to = (inner0 - d->x0) * d->out_stride + c;
-        for (int x = inner0; x < inner1; x++, at += hop, to += d->out_stride) {
-            vf acc = bias;
+// FS_DW_COLUMNS neighbouring outputs, all of whose taps exist. With constant stride and dilation a column that several of
+// them need is loaded once.
+FS_INLINE void dw_columns(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_t at, ptrdiff_t to, const int stride, const int dilation,
+                          bool bf16, bool to_bf16) {
+    vf acc[FS_DW_COLUMNS];
+#pragma GCC unroll 4
+    for (int i = 0; i < FS_DW_COLUMNS; i++) acc[i] = bias;
+    const int span = (FS_DW_COLUMNS - 1) * stride + 2 * dilation + 1;
 #pragma GCC unroll 3
-            for (int ky = 0; ky < 3; ky++) {
-                acc = vf_fma(dw_load(d->row[ky], at, bf16), w[ky * 3], acc);
-                acc = vf_fma(dw_load(d->row[ky], at + dil, bf16), w[ky * 3 + 1], acc);
-                acc = vf_fma(dw_load(d->row[ky], at + 2 * dil, bf16), w[ky * 3 + 2], acc);
-            }
-            dw_store(d->out, to, acc, d->relu, to_bf16);
+    for (int ky = 0; ky < 3; ky++) {
+#pragma GCC unroll 15
+        for (int col = 0; col < span; col++) {
+            bool used = false;
+#pragma GCC unroll 4
+            for (int i = 0; i < FS_DW_COLUMNS; i++)
+#pragma GCC unroll 3
+                for (int kx = 0; kx < 3; kx++) used |= i * stride + kx * dilation == col;
+            if (!used) continue;
+            const vf x = dw_load(d->row[ky], at + col * d->pixel_stride, bf16);
+#pragma GCC unroll 4
+            for (int i = 0; i < FS_DW_COLUMNS; i++)
+#pragma GCC unroll 3
+                for (int kx = 0; kx < 3; kx++)
+                    if (i * stride + kx * dilation == col) acc[i] = vf_fma(x, w[ky * 3 + kx], acc[i]);
         }
     }
+#pragma GCC unroll 4
+    for (int i = 0; i < FS_DW_COLUMNS; i++) dw_store(d->out, to + i * d->out_stride, acc[i], d->relu, to_bf16);
+}
+
+// One output, testing each tap: borders and what is left over.
+FS_INLINE void dw_single(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_t channel, int x, ptrdiff_t to, bool bf16, bool to_bf16) {
+    vf acc = bias;
+    for (int ky = 0; ky < 3; ky++)
+        for (int kx = 0; kx < 3; kx++) {
+            const int sx = x * d->stride - d->pad_left + kx * d->dilation;
+            if (sx < d->begin || sx >= d->end) continue;
+            acc = vf_fma(dw_load(d->row[ky], (sx - d->begin) * d->pixel_stride + channel, bf16), w[ky * 3 + kx], acc);
+        }
+    dw_store(d->out, to, acc, d->relu, to_bf16);
+}
+
+FS_INLINE void depthwise_as(const fs_depthwise *d, const int stride, const int dilation, bool bf16, bool to_bf16) {
+    // Outputs whose taps all exist: inner0 .. inner1 - 1.
+    int inner0 = d->x0, inner1 = d->x1;
+    while (inner0 < d->x1 && inner0 * stride - d->pad_left < d->begin) inner0++;
+    while (inner1 > inner0 && (inner1 - 1) * stride - d->pad_left + 2 * dilation >= d->end) inner1--;
+    // Row by row of panels when each panel lies apart; pixels of all channels, a few columns at a time, when they lie together:
+    // either way memory is read in the order in which it lies, and the vectors of a panel share cache lines.
+    const bool apart = d->panel_stride != FS_PANEL;
+    const int across = apart ? d->channels / FS_PANEL : 1, deep = apart ? FS_PANEL : d->channels;
+    for (int n = 0; n < across; n++) {
+        for (int x0 = d->x0; x0 < d->x1;) {
+            const bool inner = x0 >= inner0 && x0 + FS_DW_COLUMNS <= inner1;
+            int x1 = x0 + 1;
+            if (inner) {
+                x1 = x0 + FS_DW_TILE <= inner1 ? x0 + FS_DW_TILE : inner1;
+                x1 -= (x1 - x0) % FS_DW_COLUMNS;
+            }
+            for (int c = n * deep; c < (n + 1) * deep; c += FS_LANES) {
+                vf w[9];
+#pragma GCC unroll 9
+                for (int t = 0; t < 9; t++) w[t] = vf_load(d->weight + (ptrdiff_t)t * d->channels + c);
+                const vf bias = vf_load(d->bias + c);
+                const ptrdiff_t channel = c / FS_PANEL * d->panel_stride + c % FS_PANEL;
+                if (!inner) {
+                    dw_single(d, w, bias, channel, x0, (x0 - d->x0) * d->out_stride + c, bf16, to_bf16);
+                    continue;
+                }
+                for (int x = x0; x < x1; x += FS_DW_COLUMNS)
+                    dw_columns(d, w, bias, (ptrdiff_t)(x * stride - d->pad_left - d->begin) * d->pixel_stride + channel,
+                               (x - d->x0) * d->out_stride + c, stride, dilation, bf16, to_bf16);
+            }
+            x0 = x1;
+        }
+    }
+}
+
+FS_INLINE void depthwise(const fs_depthwise *d, bool bf16, bool to_bf16) {
+    if (d->stride == 1 && d->dilation == 1) depthwise_as(d, 1, 1, bf16, to_bf16);
+    else if (d->stride == 2 && d->dilation == 1) depthwise_as(d, 2, 1, bf16, to_bf16);
+    else if (d->stride == 1 && d->dilation == 4) depthwise_as(d, 1, 4, bf16, to_bf16);
+    else
+        for (int n = 0; n < d->channels; n += FS_LANES) { // no published network comes here
+            vf w[9];
+            for (int t = 0; t < 9; t++) w[t] = vf_load(d->weight + (ptrdiff_t)t * d->channels + n);
+            for (int x = d->x0; x < d->x1; x++)
+                dw_single(d, w, vf_load(d->bias + n), n / FS_PANEL * d->panel_stride + n % FS_PANEL, x,
+                          (x - d->x0) * d->out_stride + n, bf16, to_bf16);
+        }
 }
 
 static void depthwise_f32(const fs_depthwise *d) { depthwise(d, false, false); }

@@ -1,8 +1,9 @@
-// Matrix product of pixel rows with packed weights: register tiles of FS_TILE_M pixels by one or two panels of 16 channels.
+// Matrix product of pixel rows with packed weights: register tiles of FS_TILE_M pixels by one or two panels of 16
+// channels.
 //
-// Every output is one chain of multiply-adds over k in ascending order, whatever the tile: splitting rows, columns or bands
-// differently never changes a bit. In float, long sums are cut into pieces of about FS_PIECE inputs, so that a piece of a
-// packed panel stays in the L1 cache; partial sums wait in C, which loses nothing.
+// Every output is one chain of multiply-adds over k in ascending order, whatever the tile: splitting rows, columns or
+// bands differently never changes a bit. In float, long sums are cut into pieces of about FS_PIECE inputs, so that a
+// piece of a packed panel stays in the L1 cache; partial sums wait in C, which loses nothing.
 
 #if FS_LANES == 16
 #define FS_TILE_M 12 // 12 x 2 accumulators of 32 registers
@@ -20,9 +21,13 @@ typedef struct gemm_piece {
     int k;
 } gemm_piece;
 
+// Where channel n of a pixel of C lies.
+FS_INLINE ptrdiff_t gemm_column(const fs_gemm *g, int n) { return n / FS_PANEL * g->c_panel + n % FS_PANEL; }
+
 // `m` pixels (a constant after inlining) by `v` vectors, channels n.. ; pieces share this call's accumulators.
-FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b_tile, ptrdiff_t panel_bytes,
-                         int m0, int n, const int m, const int v, bool bf16, bool first, bool last) {
+FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b_tile,
+                         ptrdiff_t panel_bytes, int m0, int n, const int m, const int v, bool bf16, bool first,
+                         bool last) {
     vf acc[FS_TILE_M][FS_TILE_V];
     const int elem = bf16 ? 2 : 4;
     if (first) {
@@ -33,11 +38,11 @@ FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, 
             for (int i = 0; i < m; i++) acc[i][j] = bias;
         }
     } else {
-        const float *c = (const float *)g->c + m0 * g->c_stride + n;
+        const float *c = (const float *)g->c + m0 * g->c_stride;
 #pragma GCC unroll 12
         for (int i = 0; i < m; i++)
 #pragma GCC unroll 2
-            for (int j = 0; j < v; j++) acc[i][j] = vf_load(c + i * g->c_stride + j * FS_LANES);
+            for (int j = 0; j < v; j++) acc[i][j] = vf_load(c + i * g->c_stride + gemm_column(g, n + j * FS_LANES));
     }
     // Vector j of the tile lies in panel (j * LANES) / 16 of those that b_tile begins.
     const char *b[FS_TILE_V];
@@ -52,7 +57,8 @@ FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, 
 #pragma GCC unroll 12
                 for (int i = 0; i < m; i++)
 #pragma GCC unroll 2
-                    for (int j = 0; j < v; j++) acc[i][j] = vf_dot_bf16(acc[i][j], a + i * step + k, (const uint16_t *)b[j]);
+                    for (int j = 0; j < v; j++)
+                        acc[i][j] = vf_dot_bf16(acc[i][j], a + i * step + k, (const uint16_t *)b[j]);
 #pragma GCC unroll 2
                 for (int j = 0; j < v; j++) b[j] += FS_PANEL * 4;
             }
@@ -79,28 +85,29 @@ FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, 
 #pragma GCC unroll 2
         for (int j = 0; j < v; j++) {
             vf r = acc[i][j];
-            const ptrdiff_t at = (m0 + i) * g->c_stride + n + j * FS_LANES;
+            const ptrdiff_t at = (m0 + i) * g->c_stride + gemm_column(g, n + j * FS_LANES);
             if (last) {
                 if (g->add) {
                     const ptrdiff_t from = (m0 + i) * g->add_stride + n + j * FS_LANES;
-                    r = vf_add(r, to_bf16 ? vf_load_bf16((const uint16_t *)g->add + from) : vf_load((const float *)g->add + from));
+                    r = vf_add(r, to_bf16 ? vf_load_bf16((const uint16_t *)g->add + from)
+                                          : vf_load((const float *)g->add + from));
                 }
                 if (g->relu) r = vf_max(r, vf_zero());
             }
-            if (to_bf16) vf_store_bf16((uint16_t *)g->c + at, r);
-            else vf_store((float *)g->c + at, r);
+            if (to_bf16)
+                vf_store_bf16((uint16_t *)g->c + at, r);
+            else
+                vf_store((float *)g->c + at, r);
         }
 }
 
-#define FS_TILE_CASE(M)                                                                                                 \
+#define FS_TILE_CASE(M)                                                                                                \
     case M: gemm_tile(g, pieces, count, b, panel_bytes, m0, n, M, v, bf16, first, last); break;
 
-// Named by tile width so that a profile tells them apart.
-FS_INLINE void gemm_rows(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b, ptrdiff_t panel_bytes, int m0,
-                         int m_end, int n, const int v, bool bf16, bool first, bool last) {
-    for (; m0 + FS_TILE_M <= m_end; m0 += FS_TILE_M)
-        gemm_tile(g, pieces, count, b, panel_bytes, m0, n, FS_TILE_M, v, bf16, first, last);
-    switch (m_end - m0) {
+// Fewer rows than a tile has.
+FS_INLINE void gemm_rows_rest(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b, ptrdiff_t panel_bytes, int m0,
+                              int rows, int n, const int v, bool bf16, bool first, bool last) {
+    switch (rows) {
         FS_TILE_CASE(1)
         FS_TILE_CASE(2)
         FS_TILE_CASE(3)
@@ -118,23 +125,39 @@ FS_INLINE void gemm_rows(const fs_gemm *g, const gemm_piece *pieces, int count, 
     }
 }
 
+// All rows of one tile's columns.
+FS_INLINE void gemm_rows(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b, ptrdiff_t panel_bytes,
+                         int m0, int m_end, int n, const int v, bool bf16, bool first, bool last) {
+    // A tile of one to three pixels would wait for its own sums: the last two tiles share such a rest.
+    for (; m_end - m0 >= FS_TILE_M + 4 || m_end - m0 == FS_TILE_M; m0 += FS_TILE_M)
+        gemm_tile(g, pieces, count, b, panel_bytes, m0, n, FS_TILE_M, v, bf16, first, last);
+    if (m_end - m0 > FS_TILE_M) {
+        gemm_rows_rest(g, pieces, count, b, panel_bytes, m0, (m_end - m0 + 1) / 2, n, v, bf16, first, last);
+        m0 += (m_end - m0 + 1) / 2;
+    }
+    gemm_rows_rest(g, pieces, count, b, panel_bytes, m0, m_end - m0, n, v, bf16, first, last);
+}
+
 // One group of pieces for all pixels and channels: `b` is the group's place in panel 0.
-FS_INLINE void gemm_group(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b, ptrdiff_t panel_bytes, bool bf16,
-                          bool first, bool last) {
+FS_INLINE void gemm_group(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b, ptrdiff_t panel_bytes,
+                          bool bf16, bool first, bool last) {
     int k = 0;
     for (int p = 0; p < count; p++) k += pieces[p].k;
     // Pixels whose inputs stay in half an L1 cache while all panels pass by.
     int block = 16384 / (k * (bf16 ? 2 : 4)) / FS_TILE_M * FS_TILE_M;
     if (block < 2 * FS_TILE_M) block = 2 * FS_TILE_M;
+    const int blocks = (g->m + block - 1) / block;
+    block = ((g->m + blocks - 1) / blocks + FS_TILE_M - 1) / FS_TILE_M * FS_TILE_M;
     const int wide = FS_TILE_V * FS_LANES;
     for (int m0 = 0; m0 < g->m; m0 += block) {
         const int m_end = m0 + block < g->m ? m0 + block : g->m;
         int n = 0;
         for (; n + wide <= g->n; n += wide)
-            gemm_rows(g, pieces, count, b + n / FS_PANEL * panel_bytes + n % FS_PANEL * 4, panel_bytes, m0, m_end, n, FS_TILE_V,
-                      bf16, first, last);
+            gemm_rows(g, pieces, count, b + n / FS_PANEL * panel_bytes + n % FS_PANEL * 4, panel_bytes, m0, m_end, n,
+                      FS_TILE_V, bf16, first, last);
         if (n < g->n) // only where a tile spans two panels and their number is odd
-            gemm_rows(g, pieces, count, b + n / FS_PANEL * panel_bytes, panel_bytes, m0, m_end, n, 1, bf16, first, last);
+            gemm_rows(g, pieces, count, b + n / FS_PANEL * panel_bytes, panel_bytes, m0, m_end, n, 1, bf16, first,
+                      last);
     }
 }
 

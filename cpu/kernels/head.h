@@ -11,13 +11,13 @@ static void argmax_rows(const float *in, ptrdiff_t stride, int count, int classe
     }
 }
 
-// Labels of nx x ny pixels that lie between four grid points (top left, top right, bottom left, bottom right); fx and fy are
-// their positions, 0..1, fx readable up to the next multiple of 16. Every pixel is a convex mix of the corners, so a class
-// that some one other class beats (or, with a lower index, equals) at all four corners can win nowhere in the cell: only the
-// others are computed. A class beaten by different rivals at different corners may win in the middle and stays.
-// scratch: 4 * classes floats and classes bytes behind them.
-static void head_cell(const float *const corner[4], int classes, const float *fx, int nx, const float *fy, int ny, uint8_t *out,
-                      ptrdiff_t out_stride, float *scratch) {
+// Labels of nx x ny pixels that lie between four grid points (top left, top right, bottom left, bottom right); fx and
+// fy are their positions, 0..1, fx readable up to the next multiple of 16. Every pixel is a convex mix of the corners,
+// so a class that some one other class beats (or, with a lower index, equals) at all four corners can win nowhere in
+// the cell: only the others are computed. A class beaten by different rivals at different corners may win in the middle
+// and stays. scratch: 4 * classes floats and classes bytes behind them.
+static void head_cell(const float *const corner[4], int classes, const float *fx, int nx, const float *fy, int ny,
+                      uint8_t *out, ptrdiff_t out_stride, float *scratch) {
     // The class with the highest lowest corner dominates most of the rest.
     int strong = 0;
     float high = -3.4e38f;
@@ -47,8 +47,10 @@ static void head_cell(const float *const corner[4], int classes, const float *fx
                 const float *v = scratch + 4 * k;
                 const float left = v[0] + (v[2] - v[0]) * t, right = v[1] + (v[3] - v[1]) * t;
                 const vf value = vf_fma(vf_set1(right - left), f, vf_set1(left));
-                if (k == 0) best = value;
-                else vf_argmax(value, vi_set1(ids[k]), &best, &index);
+                if (k == 0)
+                    best = value;
+                else
+                    vf_argmax(value, vi_set1(ids[k]), &best, &index);
             }
             if (nx - x >= FS_LANES) {
                 uint8_t lane[FS_LANES];

@@ -9,10 +9,11 @@
 enum { FS_PANEL = 16, FS_GEMM_SEGMENTS = 10 }; // output channels per packed panel; segments of one product
 
 // C[m][n] = relu(bias[n] + sum over segments and k of A_s[m][k] * B[k][n] + add[m][n]).
-// A pixel's inputs may lie in several segments: the rows of a 3x3 window, or two maps. Floats throughout, or bf16 pairs.
+// A pixel's inputs may lie in several segments: the rows of a 3x3 window, or two maps. Floats throughout, or bf16
+// pairs.
 typedef struct fs_gemm {
-    int m;        // pixels
-    int n;        // output channels, a multiple of FS_PANEL (packing pads)
+    int m; // pixels
+    int n; // output channels, a multiple of FS_PANEL (packing pads)
     int segments;
     struct {
         const void *a;    // first pixel
@@ -26,22 +27,24 @@ typedef struct fs_gemm {
     bool relu;
     void *c;            // f32 product: float; bf16 product: bf16, or float when c_float
     ptrdiff_t c_stride; // elements from one pixel to the next
+    ptrdiff_t c_panel;  // elements from one panel of 16 channels to the next; 16 when a pixel's channels lie together
     bool c_float;
 } fs_gemm;
 
 // One output row of a depthwise 3x3. row[ky] points at source column `begin`; columns outside begin..end are zero.
 typedef struct fs_depthwise {
     const void *row[3];
-    int begin, end;          // source columns that exist
-    ptrdiff_t pixel_stride;  // elements
-    int x0, x1;              // output columns
+    int begin, end;         // source columns that exist
+    ptrdiff_t pixel_stride; // elements from one source pixel to the next
+    ptrdiff_t panel_stride; // elements from one panel of 16 source channels to the next
+    int x0, x1;             // output columns
     int stride, dilation, pad_left;
-    int channels;            // a multiple of FS_PANEL
-    const float *weight;     // [9][channels]
-    const float *bias;       // [channels]
+    int channels;        // a multiple of FS_PANEL
+    const float *weight; // [9][channels]
+    const float *bias;   // [channels]
     bool relu;
-    void *out;               // output column x0
-    ptrdiff_t out_stride;    // elements
+    void *out;            // output column x0
+    ptrdiff_t out_stride; // elements
 } fs_depthwise;
 
 // Bilinear positions along one axis.
@@ -68,14 +71,15 @@ typedef struct fs_kernels {
     // out[i] = a[i] + (b[i] - a[i]) * t, count a multiple of 16
     void (*lerp_f32)(const float *a, const float *b, float t, float *out, size_t count);
     void (*lerp_bf16)(const uint16_t *a, const uint16_t *b, float t, float *out, size_t count);
-    // Horizontal bilinear of one row of float pixels: out[x][c] = mix(in[lower - begin], in[upper - begin]); c a multiple of 16.
-    // accumulate: adds to out.
-    void (*stretch_f32)(const float *in, int begin, const fs_tap *taps, int count, int channels, ptrdiff_t in_stride, float *out,
-                        ptrdiff_t out_stride, bool accumulate);
+    // Horizontal bilinear of one row of float pixels: out[x][c] = mix(in[lower - begin], in[upper - begin]); c a
+    // multiple of 16. accumulate: adds to out.
+    void (*stretch_f32)(const float *in, int begin, const fs_tap *taps, int count, int channels, ptrdiff_t in_stride,
+                        float *out, ptrdiff_t out_stride, ptrdiff_t out_panel, bool accumulate);
     void (*stretch_bf16)(const float *in, int begin, const fs_tap *taps, int count, int channels, ptrdiff_t in_stride,
                          uint16_t *out, ptrdiff_t out_stride);
     // u8 samples times scale plus shift, per channel with period `channels` (3 or 4).
-    void (*input_f32)(const uint8_t *in, float *out, size_t pixels, int channels, const float *scale, const float *shift);
+    void (*input_f32)(const uint8_t *in, float *out, size_t pixels, int channels, const float *scale,
+                      const float *shift);
     // sums[c] += in[p][c] over count pixels, channels a multiple of 16
     void (*sum_f32)(const float *in, ptrdiff_t stride, int count, int channels, float *sums);
     void (*sum_bf16)(const uint16_t *in, ptrdiff_t stride, int count, int channels, float *sums);

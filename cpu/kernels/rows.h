@@ -40,18 +40,22 @@ static void lerp_f32(const float *a, const float *b, float t, float *out, size_t
 
 static void lerp_bf16(const uint16_t *a, const uint16_t *b, float t, float *out, size_t count) {
     const vf vt = vf_set1(t);
-    for (size_t i = 0; i < count; i += FS_LANES) vf_store(out + i, vf_lerp(vf_load_bf16(a + i), vf_load_bf16(b + i), vt));
+    for (size_t i = 0; i < count; i += FS_LANES)
+        vf_store(out + i, vf_lerp(vf_load_bf16(a + i), vf_load_bf16(b + i), vt));
 }
 
 static void stretch_f32(const float *in, int begin, const fs_tap *taps, int count, int channels, ptrdiff_t in_stride, float *out,
-                        ptrdiff_t out_stride, bool accumulate) {
+                        ptrdiff_t out_stride, ptrdiff_t out_panel, bool accumulate) {
     for (int x = 0; x < count; x++) {
         const float *a = in + (taps[x].lower - begin) * in_stride, *b = in + (taps[x].upper - begin) * in_stride;
         const vf t = vf_set1(taps[x].fraction);
-        float *o = out + x * out_stride;
-        for (int c = 0; c < channels; c += FS_LANES) {
-            vf v = vf_lerp(vf_load(a + c), vf_load(b + c), t);
-            vf_store(o + c, accumulate ? vf_add(vf_load(o + c), v) : v);
+        for (int n = 0; n < channels; n += 16) {
+            float *o = out + x * out_stride + n / 16 * out_panel;
+#pragma GCC unroll 4
+            for (int c = 0; c < 16; c += FS_LANES) {
+                vf v = vf_lerp(vf_load(a + n + c), vf_load(b + n + c), t);
+                vf_store(o + c, accumulate ? vf_add(vf_load(o + c), v) : v);
+            }
         }
     }
 }
@@ -67,7 +71,8 @@ static void stretch_bf16(const float *in, int begin, const fs_tap *taps, int cou
 }
 
 // 3 (or 4) vectors hold a whole number of pixels, so scale and shift repeat with that period.
-static void input_f32(const uint8_t *in, float *out, size_t pixels, int channels, const float *scale, const float *shift) {
+static void input_f32(const uint8_t *in, float *out, size_t pixels, int channels, const float *scale,
+                      const float *shift) {
     float s[4 * FS_LANES], o[4 * FS_LANES];
     const size_t period = (size_t)channels * FS_LANES, count = pixels * (size_t)channels;
     for (size_t i = 0; i < period; i++) s[i] = scale[i % (size_t)channels], o[i] = shift[i % (size_t)channels];
@@ -79,7 +84,8 @@ static void input_f32(const uint8_t *in, float *out, size_t pixels, int channels
     for (; i < count; i++) {
         uint8_t one[16] = {in[i]};
         float lane[FS_LANES];
-        vf_store(lane, vf_fma(vf_load_u8(one), vf_set1(scale[i % (size_t)channels]), vf_set1(shift[i % (size_t)channels])));
+        vf_store(lane,
+                 vf_fma(vf_load_u8(one), vf_set1(scale[i % (size_t)channels]), vf_set1(shift[i % (size_t)channels])));
         out[i] = lane[0];
     }
 }

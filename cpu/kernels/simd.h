@@ -1,4 +1,5 @@
-// One vector of floats per instruction set: the few operations that the kernels are written in. Included by tier_*.c only.
+// One vector of floats per instruction set: the few operations that the kernels are written in. Included by tier_*.c
+// only.
 #ifndef FS_CPU_SIMD_H
 #define FS_CPU_SIMD_H
 
@@ -11,14 +12,30 @@
 #include <immintrin.h>
 #define FS_LANES 16
 typedef __m512 vf;
-FS_INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
-FS_INLINE void vf_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
-FS_INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }
-FS_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
-FS_INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
-FS_INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
-FS_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-FS_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+FS_INLINE vf vf_load(const float *p) {
+    return _mm512_loadu_ps(p);
+}
+FS_INLINE void vf_store(float *p, vf v) {
+    _mm512_storeu_ps(p, v);
+}
+FS_INLINE vf vf_set1(float x) {
+    return _mm512_set1_ps(x);
+}
+FS_INLINE vf vf_fma(vf a, vf b, vf c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+FS_INLINE vf vf_add(vf a, vf b) {
+    return _mm512_add_ps(a, b);
+}
+FS_INLINE vf vf_sub(vf a, vf b) {
+    return _mm512_sub_ps(a, b);
+}
+FS_INLINE vf vf_mul(vf a, vf b) {
+    return _mm512_mul_ps(a, b);
+}
+FS_INLINE vf vf_max(vf a, vf b) {
+    return _mm512_max_ps(a, b);
+}
 FS_INLINE vf vf_load_u8(const uint8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
@@ -26,7 +43,9 @@ FS_INLINE vf vf_load_bf16(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
 #if defined(FS_TIER_AVX512BF16)
-FS_INLINE void vf_store_bf16(uint16_t *p, vf v) { _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(v)); }
+FS_INLINE void vf_store_bf16(uint16_t *p, vf v) {
+    _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(v));
+}
 #else
 FS_INLINE void vf_store_bf16(uint16_t *p, vf v) { // round to nearest even; NaN stays NaN
     __m512i u = _mm512_castps_si512(v);
@@ -38,26 +57,46 @@ FS_INLINE void vf_store_bf16(uint16_t *p, vf v) { // round to nearest even; NaN 
 #endif
 // Where value > best: best = value, index = k.
 typedef __m512i vi;
-FS_INLINE vi vi_set1(int x) { return _mm512_set1_epi32(x); }
+FS_INLINE vi vi_set1(int x) {
+    return _mm512_set1_epi32(x);
+}
 FS_INLINE void vf_argmax(vf value, vi k, vf *best, vi *index) {
     __mmask16 m = _mm512_cmp_ps_mask(value, *best, _CMP_GT_OQ);
     *best = _mm512_mask_mov_ps(*best, m, value);
     *index = _mm512_mask_mov_epi32(*index, m, k);
 }
-FS_INLINE void vi_store_u8(uint8_t *p, vi v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v)); }
+FS_INLINE void vi_store_u8(uint8_t *p, vi v) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v));
+}
 
 #elif defined(FS_TIER_AVX2)
 #include <immintrin.h>
 #define FS_LANES 8
 typedef __m256 vf;
-FS_INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
-FS_INLINE void vf_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
-FS_INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
-FS_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
-FS_INLINE vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
-FS_INLINE vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
-FS_INLINE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
-FS_INLINE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+FS_INLINE vf vf_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+FS_INLINE void vf_store(float *p, vf v) {
+    _mm256_storeu_ps(p, v);
+}
+FS_INLINE vf vf_set1(float x) {
+    return _mm256_set1_ps(x);
+}
+FS_INLINE vf vf_fma(vf a, vf b, vf c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+FS_INLINE vf vf_add(vf a, vf b) {
+    return _mm256_add_ps(a, b);
+}
+FS_INLINE vf vf_sub(vf a, vf b) {
+    return _mm256_sub_ps(a, b);
+}
+FS_INLINE vf vf_mul(vf a, vf b) {
+    return _mm256_mul_ps(a, b);
+}
+FS_INLINE vf vf_max(vf a, vf b) {
+    return _mm256_max_ps(a, b);
+}
 FS_INLINE vf vf_load_u8(const uint8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
@@ -73,7 +112,9 @@ FS_INLINE void vf_store_bf16(uint16_t *p, vf v) { // round to nearest even; NaN 
     _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
 }
 typedef __m256i vi;
-FS_INLINE vi vi_set1(int x) { return _mm256_set1_epi32(x); }
+FS_INLINE vi vi_set1(int x) {
+    return _mm256_set1_epi32(x);
+}
 FS_INLINE void vf_argmax(vf value, vi k, vf *best, vi *index) {
     __m256 m = _mm256_cmp_ps(value, *best, _CMP_GT_OQ);
     *best = _mm256_blendv_ps(*best, value, m);
@@ -84,7 +125,8 @@ FS_INLINE void vi_store_u8(uint8_t *p, vi v) {
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(w, w));
 }
 
-#else // Any compiler target: GCC vectors of FS_LANES floats. 4 for plain x86-64; tests compile 16 to check the wide tiling.
+#else // Any compiler target: GCC vectors of FS_LANES floats. 4 for plain x86-64; tests compile 16 to check the wide
+      // tiling.
 #ifndef FS_LANES
 #define FS_LANES 4
 #endif
@@ -95,14 +137,30 @@ FS_INLINE vf vf_load(const float *p) {
     memcpy(&v, p, sizeof v);
     return v;
 }
-FS_INLINE void vf_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
-FS_INLINE vf vf_set1(float x) { return x - (vf){0}; }
-FS_INLINE vf vf_fma(vf a, vf b, vf c) { return a * b + c; }
-FS_INLINE vf vf_add(vf a, vf b) { return a + b; }
-FS_INLINE vf vf_sub(vf a, vf b) { return a - b; }
-FS_INLINE vf vf_mul(vf a, vf b) { return a * b; }
-FS_INLINE vf vf_select(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
-FS_INLINE vf vf_max(vf a, vf b) { return vf_select(a > b, a, b); }
+FS_INLINE void vf_store(float *p, vf v) {
+    memcpy(p, &v, sizeof v);
+}
+FS_INLINE vf vf_set1(float x) {
+    return x - (vf){0};
+}
+FS_INLINE vf vf_fma(vf a, vf b, vf c) {
+    return a * b + c;
+}
+FS_INLINE vf vf_add(vf a, vf b) {
+    return a + b;
+}
+FS_INLINE vf vf_sub(vf a, vf b) {
+    return a - b;
+}
+FS_INLINE vf vf_mul(vf a, vf b) {
+    return a * b;
+}
+FS_INLINE vf vf_select(vi mask, vf a, vf b) {
+    return (vf)(((vi)a & mask) | ((vi)b & ~mask));
+}
+FS_INLINE vf vf_max(vf a, vf b) {
+    return vf_select(a > b, a, b);
+}
 FS_INLINE vf vf_load_u8(const uint8_t *p) {
     vf v;
     for (int i = 0; i < FS_LANES; i++) v[i] = p[i];
@@ -121,7 +179,9 @@ FS_INLINE void vf_store_bf16(uint16_t *p, vf v) { // round to nearest even; NaN 
         p[i] = x != x ? 0x7fc0 : (uint16_t)((u + (u >> 16 & 1) + 0x7fff) >> 16);
     }
 }
-FS_INLINE vi vi_set1(int x) { return x - (vi){0}; }
+FS_INLINE vi vi_set1(int x) {
+    return x - (vi){0};
+}
 FS_INLINE void vf_argmax(vf value, vi k, vf *best, vi *index) {
     vi m = value > *best;
     *best = vf_select(m, value, *best);
@@ -132,9 +192,13 @@ FS_INLINE void vi_store_u8(uint8_t *p, vi v) {
 }
 #endif
 
-FS_INLINE vf vf_zero(void) { return vf_set1(0.0f); }
+FS_INLINE vf vf_zero(void) {
+    return vf_set1(0.0f);
+}
 // a + (b - a) * t
-FS_INLINE vf vf_lerp(vf a, vf b, vf t) { return vf_fma(vf_sub(b, a), t, a); }
+FS_INLINE vf vf_lerp(vf a, vf b, vf t) {
+    return vf_fma(vf_sub(b, a), t, a);
+}
 
 // acc + the product of each lane's two bf16 pairs. `a`: one pair, given to every lane; b: FS_LANES pairs.
 #if defined(FS_TIER_AVX512BF16)

@@ -210,10 +210,11 @@ static void print_head(const fs_bench *self, FILE *file) {
     else
         fprintf(file, "input      generated street scene, %d frame%s in turn\n", self->scenes,
                 self->scenes == 1 ? "" : "s");
-    fprintf(file, "settings   %dx%d (height x width), %s, %s mode, %s, %s memory, %d thread%s, %d in flight\n",
-            self->size.height, self->size.width, fs_precision_names[model->precision], mode_names[self->mode],
-            task_names[self->task], io_names[self->io], self->info.threads, self->info.threads == 1 ? "" : "s",
-            self->in_flight);
+    fprintf(file,
+            "settings   %dx%d (height x width), %s, %s kernels, %s mode, %s, %s memory, %d thread%s, %d in flight\n",
+            self->size.height, self->size.width, fs_precision_names[model->precision], model->kernels,
+            mode_names[self->mode], task_names[self->task], io_names[self->io], self->info.threads,
+            self->info.threads == 1 ? "" : "s", self->in_flight);
     fprintf(file, "time       warm-up %g s, then %g s measured\n\n", self->warmup, self->duration);
 }
 
@@ -256,6 +257,7 @@ static bool write_json(const fs_bench *self) {
     fs_json_string(&json, "backend", fs_backend_names[self->model.info.backend]);
     fs_json_string(&json, "device", self->model.info.device);
     fs_json_string(&json, "precision", fs_precision_names[self->model.info.precision]);
+    fs_json_string(&json, "kernels", self->model.info.kernels);
     fs_json_string(&json, "weights", self->model.weights);
     fs_json_string(&json, "input", self->input != NULL ? self->input : "scene");
     fs_json_string(&json, "size", size);

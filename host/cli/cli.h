@@ -55,15 +55,17 @@ typedef struct fs_setup {
     const char *disable_fusion;
     int backend;   // fscnn_backend
     int precision; // fscnn_precision
+    int kernels;   // index into fs_kernels_names
     int threads;   // 0: one per core
 } fs_setup;
 
-enum { FS_SETUP_OPTIONS = 5 };
+enum { FS_SETUP_OPTIONS = 6 };
 // The options that fill a setup, for the verb's command.
 void fs_setup_options(fs_setup *setup, fs_option options[FS_SETUP_OPTIONS]);
 
 extern const char *const fs_backend_names[];   // NULL-terminated, indexed by fscnn_backend
 extern const char *const fs_precision_names[]; // NULL-terminated, indexed by fscnn_precision
+extern const char *const fs_kernels_names[];   // NULL-terminated
 
 // Path of the bundled model, or NULL when none is found; static storage.
 const char *fs_bundled_weights(void);

@@ -44,6 +44,7 @@ int fs_verb_info(int argc, char **argv) {
         printf("channels   %d (%s)\n", model.info.channels, model.info.channels == 4 ? "RGB and A" : "RGB");
         printf("backend    %s: %s\n", fs_backend_names[model.info.backend], model.info.device);
         printf("precision  %s\n", fs_precision_names[model.info.precision]);
+        printf("kernels    %s\n", model.info.kernels);
         printf("memory     weights %s; a session at %dx%d: activations %s, other %s\n",
                fs_bytes_text(model.info.weights_bytes, weights), size.height, size.width,
                fs_bytes_text(info.arena_bytes, arena), fs_bytes_text(info.scratch_bytes, scratch));

@@ -10,6 +10,7 @@
 
 const char *const fs_backend_names[] = {"auto", "cpu", "cuda", NULL};
 const char *const fs_precision_names[] = {"auto", "fp32", "bf16", "fp16", "int8", NULL};
+const char *const fs_kernels_names[] = {"auto", "own", "onednn", NULL};
 
 void fs_setup_options(fs_setup *setup, fs_option options[FS_SETUP_OPTIONS]) {
     const fs_option table[FS_SETUP_OPTIONS] = {
@@ -31,6 +32,12 @@ void fs_setup_options(fs_setup *setup, fs_option options[FS_SETUP_OPTIONS]) {
          .placeholder = "auto|fp32|bf16|fp16|int8",
          .choices = fs_precision_names,
          .help = "arithmetic (default: auto, the fastest that the machine has natively)"},
+        {.name = "kernels",
+         .kind = FS_OPTION_CHOICE,
+         .value = &setup->kernels,
+         .placeholder = "auto|own|onednn",
+         .choices = fs_kernels_names,
+         .help = "CPU: our own kernels (default), or oneDNN's convolutions, to compare with"},
         {.name = "threads",
          .kind = FS_OPTION_WHOLE,
          .value = &setup->threads,
@@ -92,6 +99,7 @@ int fs_setup_open(const fs_setup *setup, const char *verb, bool random, fs_model
     options.backend = (fscnn_backend)setup->backend;
     options.precision = (fscnn_precision)setup->precision;
     options.disable_fusion = setup->disable_fusion;
+    options.kernels = fs_kernels_names[setup->kernels];
     *model = (fs_model_open){.engine = NULL};
     snprintf(model->weights, sizeof model->weights, "%s", weights);
     fscnn_status status = fscnn_engine_open(weights, &options, &model->engine);

@@ -6,11 +6,11 @@
 //     fscnn_run(session, &frame, &outputs);
 //     fscnn_session_close(&session);  fscnn_engine_close(&engine);
 //
-// An engine holds the weights; it is immutable after opening and may be shared by any number of threads. A session holds
-// the buffers and worker threads for one network size; one thread at a time. Every call that can fail returns an
-// fscnn_status and leaves its outputs untouched on failure; fscnn_error() has the reason in words. The library never prints,
-// aborts or exits. Structs begin with struct_size: fill them with their _init function, then set what you need; zero in
-// any other field means its default. C99 and C++; no other header of this library or of CUDA is needed.
+// An engine holds the weights; it is immutable after opening and may be shared by any number of threads. A session
+// holds the buffers and worker threads for one network size; one thread at a time. Every call that can fail returns an
+// fscnn_status and leaves its outputs untouched on failure; fscnn_error() has the reason in words. The library never
+// prints, aborts or exits. Structs begin with struct_size: fill them with their _init function, then set what you need;
+// zero in any other field means its default. C99 and C++; no other header of this library or of CUDA is needed.
 #ifndef FASTSCNN_H
 #define FASTSCNN_H
 
@@ -34,7 +34,8 @@ extern "C" {
 // "0.1.0": the version of the library that is running, which may be newer than the header. Static storage.
 FSCNN_API const char *fscnn_version_string(void);
 
-// ---- Errors -----------------------------------------------------------------------------------------------------------
+// ---- Errors
+// -----------------------------------------------------------------------------------------------------------
 
 // Values are pinned, in bands of ten; new ones are added at the end of a band.
 typedef enum fscnn_status {
@@ -59,13 +60,19 @@ FSCNN_API const char *fscnn_status_name(fscnn_status status);
 // The text of this thread's last failure, "" before the first. Valid until the thread's next failing call.
 FSCNN_API const char *fscnn_error(void);
 
-typedef enum fscnn_log_level { FSCNN_LOG_ERROR = 1, FSCNN_LOG_WARNING = 2, FSCNN_LOG_INFO = 3, FSCNN_LOG_DEBUG = 4 } fscnn_log_level;
+typedef enum fscnn_log_level {
+    FSCNN_LOG_ERROR = 1,
+    FSCNN_LOG_WARNING = 2,
+    FSCNN_LOG_INFO = 3,
+    FSCNN_LOG_DEBUG = 4
+} fscnn_log_level;
 typedef void (*fscnn_log_fn)(void *user, fscnn_log_level level, const char *message);
-// Messages up to `level` go to `callback` (NULL: nowhere, the default). Process-wide; call it before opening engines. The
-// callback may run on any thread that calls the library, never on the frame path.
+// Messages up to `level` go to `callback` (NULL: nowhere, the default). Process-wide; call it before opening engines.
+// The callback may run on any thread that calls the library, never on the frame path.
 FSCNN_API void fscnn_set_log(fscnn_log_fn callback, void *user, fscnn_log_level level);
 
-// ---- Engine -----------------------------------------------------------------------------------------------------------
+// ---- Engine
+// -----------------------------------------------------------------------------------------------------------
 
 typedef struct fscnn_engine fscnn_engine;   // thread-safe, immutable, shared by sessions
 typedef struct fscnn_session fscnn_session; // one thread at a time
@@ -86,13 +93,17 @@ typedef struct fscnn_engine_options {
     fscnn_precision precision;
     int32_t device;             // ordinal of the GPU; ignored by the CPU backend
     const char *disable_fusion; // comma-separated names of rewrites to leave out ("all" for every one), NULL for none
+    // CPU, whose convolutions: "own"; "onednn": those of oneDNN, where the build has it, to compare with (it allocates on
+    // every frame); NULL or "auto": "own". Results of the two differ in rounding, so nothing else ever changes this.
+    const char *kernels;
 } fscnn_engine_options;
 FSCNN_API void fscnn_engine_options_init(fscnn_engine_options *options);
 
 // Opens a safetensors weights file (see docs/weights.md; weights/convert.py makes one from a published checkpoint), or
 // "random:SEED" for deterministic random weights of the paper's network with 19 classes. NULL options: all defaults.
 // *engine is written only on success; free it with fscnn_engine_close. Any thread.
-FSCNN_API fscnn_status fscnn_engine_open(const char *weights, const fscnn_engine_options *options, fscnn_engine **engine);
+FSCNN_API fscnn_status fscnn_engine_open(const char *weights, const fscnn_engine_options *options,
+                                         fscnn_engine **engine);
 // Weights from memory (a whole safetensors file; copied, may be freed after the call).
 FSCNN_API fscnn_status fscnn_engine_open_memory(const void *data, size_t size, const fscnn_engine_options *options,
                                                 fscnn_engine **engine);
@@ -105,9 +116,10 @@ typedef struct fscnn_engine_info {
     fscnn_precision precision; // what AUTO became
     int32_t channels;          // 3: RGB; 4: RGB and A (thermal, say)
     int32_t classes;
-    const char *variant;        // "paper", "tramac", "mmseg", "paddleseg", "leftthomas"; owned by the engine
-    const char *device;         // "AMD EPYC 7763, AVX2"; owned by the engine
-    uint64_t weights_bytes;     // of prepared weights, shared by all sessions
+    const char *variant;    // "paper", "tramac", "mmseg", "paddleseg", "leftthomas"; owned by the engine
+    const char *device;     // "AMD EPYC 7763, AVX2"; owned by the engine
+    uint64_t weights_bytes; // of prepared weights, shared by all sessions
+    const char *kernels;    // "own" or "onednn"; static storage
 } fscnn_engine_info;
 FSCNN_API void fscnn_engine_info_init(fscnn_engine_info *info);
 FSCNN_API fscnn_status fscnn_engine_get_info(const fscnn_engine *engine, fscnn_engine_info *info);
@@ -115,7 +127,8 @@ FSCNN_API fscnn_status fscnn_engine_get_info(const fscnn_engine *engine, fscnn_e
 FSCNN_API const char *fscnn_engine_class_name(const fscnn_engine *engine, int32_t index);
 FSCNN_API fscnn_status fscnn_engine_class_color(const fscnn_engine *engine, int32_t index, uint8_t rgb[3]);
 
-// ---- Frames and outputs -------------------------------------------------------------------------------------------------
+// ---- Frames and outputs
+// -------------------------------------------------------------------------------------------------
 
 typedef enum fscnn_format {
     FSCNN_RGB8 = 1,
@@ -143,7 +156,8 @@ typedef struct fscnn_frame {
     fscnn_matrix matrix; // NV12, I420: AUTO is BT.709 from 720 rows up, else BT.601
     fscnn_range range;   // NV12, I420: AUTO is limited
 } fscnn_frame;
-FSCNN_API void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, int32_t height, const void *pixels);
+FSCNN_API void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, int32_t height,
+                                const void *pixels);
 
 // What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, written only when the
 // frame succeeds, of the session's network size, host memory, and not overlapping the frame.
@@ -156,14 +170,15 @@ typedef struct fscnn_outputs {
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
-// ---- Session ------------------------------------------------------------------------------------------------------------
+// ---- Session
+// ------------------------------------------------------------------------------------------------------------
 
 typedef struct fscnn_session_options {
     uint32_t struct_size;  // set by fscnn_session_options_init
     int32_t width, height; // network size; 0 means 2048 x 1024. 64..16384 each, any value
     int32_t threads;       // CPU worker threads; 0 means one per available core
     int32_t in_flight;     // frames that may be submitted and not yet waited for, 1..16; 0 means 2
-    int32_t tune;          // 0: time the tactics of each step while opening (all give identical bits); -1: take the first
+    int32_t tune; // 0: time the tactics of each step while opening (all give identical bits); -1: take the first
 } fscnn_session_options;
 FSCNN_API void fscnn_session_options_init(fscnn_session_options *options);
 
@@ -194,7 +209,8 @@ FSCNN_API fscnn_status fscnn_submit(fscnn_session *session, const fscnn_frame *f
 // order; waiting for one releases all before it. A ticket waited for already gives FSCNN_ERR_STATE.
 FSCNN_API fscnn_status fscnn_wait(fscnn_session *session, uint64_t ticket, int64_t timeout_ns);
 
-// ---- Plan -----------------------------------------------------------------------------------------------------------------
+// ---- Plan
+// -----------------------------------------------------------------------------------------------------------------
 
 typedef enum fscnn_plan_format { FSCNN_PLAN_TEXT = 0, FSCNN_PLAN_JSON = 1, FSCNN_PLAN_DOT = 2 } fscnn_plan_format;
 // The session's plan: each step with shapes, bytes, FLOPs, tactic and its roofline time on `device` ("h100", "a100",
@@ -203,7 +219,8 @@ FSCNN_API fscnn_status fscnn_session_plan(const fscnn_session *session, fscnn_pl
                                           char **text);
 FSCNN_API void fscnn_text_free(char **text);
 
-// ---- Devices --------------------------------------------------------------------------------------------------------------
+// ---- Devices
+// --------------------------------------------------------------------------------------------------------------
 
 typedef struct fscnn_backend_info {
     uint32_t struct_size; // set by fscnn_backend_info_init

@@ -1,0 +1,52 @@
+# The ways in: each target sets up, builds and runs. Everything is in CMake; this file only spares typing.
+PREFIX ?= /usr/local
+BENCH_FLAGS ?= --size 1024x2048
+
+.DEFAULT_GOAL := help
+.PHONY: help build test bench demo peers install check format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+# A folder that is configured keeps its options; a new one leaves the tests out, so that it needs fewer packages.
+build: ## build the library and the command into build/
+	@scripts/setup.sh build
+	@test -f build/build.ninja || cmake --preset release -DFASTSCNN_TESTS=OFF
+	@cmake --build build --target fastscnn_cli fastscnn_scene
+
+test: ## build and run every test, also under sanitizers; ends with a line of counts
+	@scripts/setup.sh build test
+	@scripts/test.sh
+
+bench: build ## measure frames per second and latency at 1024x2048 (BENCH_FLAGS=... for other options)
+	@build/bin/fastscnn bench $(BENCH_FLAGS)
+
+demo: build ## label a generated street with FASTSCNN_WEIGHTS (or random weights) into build/demo/
+	@mkdir -p build/demo
+	@build/bin/fastscnn_scene build/demo/street.png
+	@test -n "$$FASTSCNN_WEIGHTS" || echo "FASTSCNN_WEIGHTS names no model: random weights, so the labels mean nothing"
+	@build/bin/fastscnn segment build/demo/street.png --weights "$${FASTSCNN_WEIGHTS:-random:1}" \
+		--overlay build/demo/overlay.png --color build/demo/color.png --labels build/demo/labels.png
+
+.venv/ready: bench/requirements.txt
+	@scripts/setup.sh peers
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --requirement bench/requirements.txt
+	@touch $@
+
+peers: build $(if $(PYTHON),,.venv/ready) ## measure beside ONNX Runtime, OpenVINO, PyTorch (PYTHON=one that has them)
+	@$(or $(PYTHON),.venv/bin/python) bench/peers.py --json build/peers.json
+
+install: build ## install into PREFIX (default /usr/local)
+	@cmake --install build --prefix "$(PREFIX)"
+
+check: ## look at the tree alone: include rule, headers, text, format, static analysis
+	@scripts/setup.sh check
+	@python3 -B tests/house/house.py
+
+format: ## format all C sources
+	@scripts/setup.sh check
+	@python3 -B tests/house/house.py --list-c | xargs clang-format -i
+
+clean: ## remove what was built
+	rm -rf build build-asan build-tsan build-debug build-fuzz

@@ -1,0 +1,34 @@
+# What `cmake --install` lays out: library, header, command, pkg-config file, CMake package, the checkpoint converter.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS fastscnn EXPORT fastscnn-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS fastscnn_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES include/fastscnn/fastscnn.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fastscnn)
+install(PROGRAMS ${PROJECT_SOURCE_DIR}/weights/convert.py DESTINATION ${CMAKE_INSTALL_DATADIR}/fastscnn)
+install(FILES ${PROJECT_SOURCE_DIR}/weights/safetensors_io.py DESTINATION ${CMAKE_INSTALL_DATADIR}/fastscnn)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+  set(pc_libdir ${CMAKE_INSTALL_FULL_LIBDIR})
+  set(pc_includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+else()
+  file(RELATIVE_PATH up /prefix/${pc_dir} /prefix)
+  string(REGEX REPLACE "/$" "" up "${up}")
+  set(pc_prefix "\${pcfiledir}/${up}")
+  set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+  set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+configure_file(fastscnn.pc.in ${CMAKE_CURRENT_BINARY_DIR}/fastscnn.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastscnn.pc DESTINATION ${pc_dir})
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/fastscnn)
+configure_package_config_file(fastscnn-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config.cmake
+  INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)
+# Before 1.0 a minor version may break the interface, so it must match.
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config.cmake
+  ${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config-version.cmake DESTINATION ${package_dir})
+install(EXPORT fastscnn-targets NAMESPACE fastscnn:: DESTINATION ${package_dir})

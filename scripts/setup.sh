@@ -1,0 +1,37 @@
+#!/bin/bash
+# Installs the Debian/Ubuntu packages that a purpose needs: setup.sh build|test|check...; names them when it may not.
+set -euo pipefail
+
+packages=()
+for purpose in "$@"; do
+    case $purpose in
+    build) packages+=(cmake ninja-build gcc libc6-dev pkg-config libpng-dev libturbojpeg0-dev libdnnl-dev) ;;
+    test) packages+=(g++ libcriterion-dev python3) ;; # g++: the public header is compiled as C++ too
+    check) packages+=(python3 clang-format cppcheck) ;;
+    peers) packages+=(python3 python3-venv) ;;
+    *) echo "setup.sh: unknown purpose '$purpose'; known: build, test, check, peers" >&2 && exit 2 ;;
+    esac
+done
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "setup: no Debian or Ubuntu here; these packages, or their like, are needed: ${packages[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [[ $status == installed ]] || missing+=("$package")
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+if [[ $EUID -ne 0 ]]; then
+    echo "setup: packages are missing; install them with" >&2
+    echo "    sudo apt-get update && sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+    exit 1
+fi
+echo "setup: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+install=(apt-get install --yes --no-install-recommends "${missing[@]}")
+# The lists may be absent or old: fetch them only when the first try fails.
+"${install[@]}" </dev/null >/dev/null 2>&1 || { apt-get update -q </dev/null >/dev/null && "${install[@]}" </dev/null; }
