@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Adds up test results: summary.py [--broken N] NAME=FOLDER..., each with ctest.xml and an XML file by Criterion program.
+"""Adds up test results: summary.py [--broken N] NAME=FOLDER..., with ctest.xml and XML files of Criterion in each.
 
 Single Criterion tests are counted; any other entry of ctest counts once. A program that ctest calls failed although all
 its single tests passed (a leak, a crash at exit, no results at all) counts as one failure more.

@@ -50,33 +50,31 @@ FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, 
     for (int j = 0; j < v; j++)
         b[j] = b_tile + (j * FS_LANES / FS_PANEL) * panel_bytes + (j * FS_LANES % FS_PANEL) * (bf16 ? 4 : elem);
     for (int p = 0; p < count; p++) {
-        const ptrdiff_t step = pieces[p].stride;
-        if (bf16) {
-            const uint16_t *a = (const uint16_t *)pieces[p].a + m0 * step;
-            for (int k = 0; k < pieces[p].k; k += 2) {
+        // A pointer for every third row, the others by index: twelve pointers would not fit the registers, and the compiler,
+        // left to itself, makes twelve.
+        const ptrdiff_t step = pieces[p].stride * elem;
+        const char *row[(FS_TILE_M + 2) / 3];
+#pragma GCC unroll 4
+        for (int i = 0; i < m; i += 3) row[i / 3] = (const char *)pieces[p].a + (m0 + i) * step;
+        for (int k = pieces[p].k; k > 0; k -= bf16 ? 2 : 1) {
+            vf w[FS_TILE_V];
+#pragma GCC unroll 2
+            for (int j = 0; j < v; j++) w[j] = vf_load((const float *)b[j]);
 #pragma GCC unroll 12
-                for (int i = 0; i < m; i++)
+            for (int i = 0; i < m; i++) {
+                const char *a = row[i / 3] + i % 3 * step;
 #pragma GCC unroll 2
-                    for (int j = 0; j < v; j++)
-                        acc[i][j] = vf_dot_bf16(acc[i][j], a + i * step + k, (const uint16_t *)b[j]);
-#pragma GCC unroll 2
-                for (int j = 0; j < v; j++) b[j] += FS_PANEL * 4;
+                for (int j = 0; j < v; j++)
+                    acc[i][j] = bf16 ? vf_dot_bf16(acc[i][j], (const uint16_t *)a, w[j])
+                                     : vf_fma(vf_set1(*(const float *)a), w[j], acc[i][j]);
             }
-        } else {
-            const float *a = (const float *)pieces[p].a + m0 * step;
-            for (int k = 0; k < pieces[p].k; k++) {
-                vf w[FS_TILE_V];
-#pragma GCC unroll 2
-                for (int j = 0; j < v; j++) w[j] = vf_load((const float *)b[j]);
-#pragma GCC unroll 12
-                for (int i = 0; i < m; i++) {
-                    vf x = vf_set1(a[i * step + k]);
-#pragma GCC unroll 2
-                    for (int j = 0; j < v; j++) acc[i][j] = vf_fma(x, w[j], acc[i][j]);
-                }
-#pragma GCC unroll 2
-                for (int j = 0; j < v; j++) b[j] += FS_PANEL * 4;
+#pragma GCC unroll 4
+            for (int i = 0; i < m; i += 3) {
+                row[i / 3] += 4; // one float or one pair
+                __asm__("" : "+r"(row[i / 3]));
             }
+#pragma GCC unroll 2
+            for (int j = 0; j < v; j++) b[j] += FS_PANEL * 4;
         }
     }
     const bool to_bf16 = bf16 && !g->c_float;

@@ -200,21 +200,23 @@ FS_INLINE vf vf_lerp(vf a, vf b, vf t) {
     return vf_fma(vf_sub(b, a), t, a);
 }
 
-// acc + the product of each lane's two bf16 pairs. `a`: one pair, given to every lane; b: FS_LANES pairs.
+// acc + the product of each lane's two bf16 pairs. `a`: one pair, given to every lane; b: FS_LANES pairs, as they lie.
 #if defined(FS_TIER_AVX512BF16)
-FS_INLINE vf vf_dot_bf16(vf acc, const uint16_t *a, const uint16_t *b) {
+FS_INLINE vf vf_dot_bf16(vf acc, const uint16_t *a, vf b) {
     int32_t pair;
     memcpy(&pair, a, 4);
-    return _mm512_dpbf16_ps(acc, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)_mm512_loadu_si512(b));
+    return _mm512_dpbf16_ps(acc, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)b);
 }
 #else
-FS_INLINE vf vf_dot_bf16(vf acc, const uint16_t *a, const uint16_t *b) {
+FS_INLINE vf vf_dot_bf16(vf acc, const uint16_t *a, vf b) {
+    uint16_t pairs[2 * FS_LANES];
+    memcpy(pairs, &b, sizeof pairs);
     for (int half = 0; half < 2; half++) {
         uint32_t u = (uint32_t)a[half] << 16;
         float x;
         memcpy(&x, &u, 4);
         uint16_t lane[FS_LANES];
-        for (int i = 0; i < FS_LANES; i++) lane[i] = b[2 * i + half];
+        for (int i = 0; i < FS_LANES; i++) lane[i] = pairs[2 * i + half];
         acc = vf_fma(vf_set1(x), vf_load_bf16(lane), acc);
     }
     return acc;

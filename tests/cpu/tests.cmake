@@ -4,3 +4,4 @@ fs_criterion_test(test_cpu_backend ${CMAKE_CURRENT_LIST_DIR}/backend.c ${cpu_net
 target_link_libraries(test_cpu_backend PRIVATE fs_golden)
 # Vectors of 64 bytes are passed between inlined functions only, so no ABI is at stake.
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/tier_wide.c PROPERTIES COMPILE_FLAGS "-O2 -Wno-psabi")
+fs_criterion_test(test_cpu_chains ${CMAKE_CURRENT_LIST_DIR}/chains.c ${cpu_network} LABELS cpu)

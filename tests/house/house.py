@@ -320,8 +320,8 @@ def check_exports(root: str, library: str) -> Iterator[str]:
             yield f"{library}: {name} has version '{exported[name]}', not {VERSION}"
 
 
-NEVER = set("printf vprintf puts putchar putc fputc fputs fprintf vfprintf fwrite perror stdout stderr dprintf vdprintf "
-            "syslog exit _exit _Exit quick_exit abort raise __assert_fail system popen setenv putenv signal sigaction "
+NEVER = set("printf vprintf puts putchar putc fputc fputs fprintf vfprintf fwrite perror stdout stderr dprintf "
+            "vdprintf syslog exit _exit _Exit quick_exit abort raise __assert_fail system popen setenv putenv signal sigaction "
             "setlocale __printf_chk __vprintf_chk __fprintf_chk __vfprintf_chk rand srand random srandom strtok "
             "gets sprintf vsprintf strcpy strcat".split())
 ALLOCATION = set("malloc calloc realloc reallocarray free posix_memalign aligned_alloc memalign valloc strdup strndup "
