@@ -42,6 +42,8 @@ BASELINE = "onnxruntime-fp32"
 ENGINES = {
     "fastscnn-fp32": "this library, fp32",
     "fastscnn-bf16": "this library, bf16",
+    "fastscnn-fp32-onednn": "this library, its convolutions one by one through oneDNN",
+    "fastscnn-bf16-onednn": "the same in bf16",
     "onnxruntime-fp32": "ONNX Runtime, logits upsampled and compared in NCHW as exporters write it",
     "onnxruntime-fp32-nhwc": "ONNX Runtime, the same network with that tail in NHWC",
     "openvino-fp32": "OpenVINO, precision hint f32",
@@ -65,7 +67,8 @@ class Absent(Exception):
 
 class _EngineOptions(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_uint32), ("backend", ctypes.c_int32), ("precision", ctypes.c_int32),
-                ("device", ctypes.c_int32), ("disable_fusion", ctypes.c_char_p)]
+                ("device", ctypes.c_int32), ("disable_fusion", ctypes.c_char_p),
+                ("kernels", ctypes.c_char_p)]
 
 
 class _SessionOptions(ctypes.Structure):
@@ -112,6 +115,7 @@ def open_fastscnn(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, d
 
     options = made(_EngineOptions, "fscnn_engine_options_init")
     options.backend, options.precision = _CPU, _PRECISIONS[flavour[0]]
+    options.kernels = b"onednn" if "onednn" in flavour else b"own"
     engine, session = ctypes.c_void_p(), ctypes.c_void_p()
     check(library.fscnn_engine_open(config["weights"].encode(), ctypes.byref(options), ctypes.byref(engine)))
     session_options = made(_SessionOptions, "fscnn_session_options_init")

@@ -195,6 +195,8 @@ static void pad_columns(const fs_stage *s, const stage_run *r, char *row) {
             }
         }
     }
+    // A bf16 window of odd length reads one element behind the row: its weight is zero, so it must not be a NaN.
+    if (s->bf16) ((uint16_t *)row)[(ptrdiff_t)(r->x1 - r->x0) * s->stride_c] = 0;
 }
 
 static void make_input(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out) {
@@ -208,9 +210,16 @@ static void make_input(task_run *t, const fs_stage *s, const stage_run *r, int y
     if (packed) {
         k->input_f32(in, to, (size_t)n, s->c, s->scale, s->shift);
     } else {
-        for (int x = 0; x < n; x++)
-            for (int c = 0; c < s->c; c++)
-                to[x * s->c + c] = (float)in[x * b->frame_pixel + b->frame_order[c]] * s->scale[c] + s->shift[c];
+        // Through the same kernel, so that every format gives the same bits.
+        enum { CHUNK = 64 };
+        uint8_t samples[CHUNK * 4];
+        for (int x = 0; x < n; x += CHUNK) {
+            const int pixels = n - x < CHUNK ? n - x : CHUNK;
+            for (int i = 0; i < pixels; i++)
+                for (int c = 0; c < s->c; c++)
+                    samples[i * s->c + c] = in[(ptrdiff_t)(x + i) * b->frame_pixel + b->frame_order[c]];
+            k->input_f32(samples, to + (ptrdiff_t)x * s->c, (size_t)pixels, s->c, s->scale, s->shift);
+        }
     }
     if (s->bf16) k->to_bf16(to, (uint16_t *)out + (ptrdiff_t)(x0 - r->x0) * s->stride_c, (size_t)(n * s->c));
     if (s->pad_columns) pad_columns(s, r, out);

@@ -5,7 +5,9 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -117,14 +119,24 @@ fs_status fs_team_open(int threads, fs_team_frame_fn frame, void *user, fs_team 
     if (team == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for worker threads");
     team->threads = threads, team->frame = frame, team->user = user;
     team->spins = threads <= fs_team_cores() ? SPINS : 0;
+    // Workers take no signals: those are the application's, and its threads' to handle.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = 0;
     for (; team->started < threads; team->started++) {
-        team->start[team->started] = (struct start){team, team->started};
-        const int error = pthread_create(&team->thread[team->started], NULL, work, &team->start[team->started]);
-        if (error) {
-            fs_team_close(team);
-            return fs_fail(FS_ERR_SYSTEM, "cannot start %d worker threads: %s; ask for fewer", threads,
-                           strerror(error));
-        }
+        const int i = team->started;
+        team->start[i] = (struct start){team, i};
+        error = pthread_create(&team->thread[i], NULL, work, &team->start[i]);
+        if (error) break;
+        char name[16]; // what a profiler or `top -H` shows
+        snprintf(name, sizeof name, "fscnn-%d", i & 0xff);
+        pthread_setname_np(team->thread[i], name);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        fs_team_close(team);
+        return fs_fail(FS_ERR_SYSTEM, "cannot start %d worker threads: %s; ask for fewer", threads, strerror(error));
     }
     *out = team;
     return FS_OK;

@@ -4,11 +4,11 @@
     python3 weights/formula.py --variant paper --classes 19 --channels 3 --seed 1 -o out.safetensors
 """
 import argparse
-import json
 import math
-import struct
 
 import numpy as np
+
+import safetensors_io
 
 VARIANTS = ("paper", "tramac", "mmseg", "paddleseg", "leftthomas")
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15
@@ -78,20 +78,6 @@ def tensors(variant="paper", classes=19, channels=3, seed=1):
     return result
 
 
-def write_safetensors(path, arrays, metadata):
-    """Writes float32 arrays in their order; strings of `metadata` go into __metadata__."""
-    header, offset = {"__metadata__": metadata}, 0
-    for name, array in arrays.items():
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
-        offset += array.nbytes
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for array in arrays.values():
-            file.write(array.astype("<f4").tobytes())
-
-
 def main():
     parser = argparse.ArgumentParser(description="Write Fast-SCNN weights made by a formula as safetensors.")
     parser.add_argument("--variant", choices=VARIANTS, default="paper")
@@ -102,7 +88,7 @@ def main():
     options = parser.parse_args()
     try:
         arrays = tensors(options.variant, options.classes, options.channels, options.seed)
-        write_safetensors(options.output, arrays, {"fastscnn.variant": options.variant})
+        safetensors_io.write(options.output, arrays, {"fastscnn.variant": options.variant})
     except (ValueError, OSError) as error:
         parser.error(str(error))
 
