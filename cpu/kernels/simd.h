@@ -208,7 +208,8 @@ FS_INLINE vf vf_dot_bf16(vf acc, const uint16_t *a, vf b) {
     return _mm512_dpbf16_ps(acc, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)b);
 }
 #else
-FS_INLINE vf vf_dot_bf16(vf acc, const uint16_t *a, vf b) {
+// Emulated, for tests of the bf16 tiling on any processor: a call, or every tile would hold dozens of copies.
+__attribute__((noinline)) static vf vf_dot_bf16(vf acc, const uint16_t *a, vf b) {
     uint16_t pairs[2 * FS_LANES];
     memcpy(pairs, &b, sizeof pairs);
     for (int half = 0; half < 2; half++) {

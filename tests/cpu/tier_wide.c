@@ -8,6 +8,10 @@
 
 #include "cpu/kernels/simd.h"
 
+// Forced inlining with constant sizes is for speed; with emulated vectors it would take the compiler minutes.
+#undef FS_INLINE
+#define FS_INLINE static
+
 #include "cpu/kernels/depthwise.h"
 #include "cpu/kernels/gemm.h"
 #include "cpu/kernels/head.h"
