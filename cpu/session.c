@@ -43,7 +43,8 @@ struct fs_cpu_session {
     fs_plan *plan;
     fs_team *team;
     int in_flight;
-    uint64_t submitted, waited; // tickets; only the session's one caller touches them
+    uint64_t submitted, waited; // frames; only the session's one caller touches them
+    uint64_t tuned;             // frames that tuning ran: tickets count from 1 behind them
     job jobs[MAX_IN_FLIGHT];
     phase phases[MAX_PHASES];
     int phase_count;
@@ -308,6 +309,7 @@ static fs_status tune(fs_cpu_session *s) {
         if (now() - began > longest) longest = now() - began;
     }
     fs_cpu_session_measure(s, false);
+    s->tuned = s->submitted;
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], choice[i], fs_team_threads(s->team));
     fs_free(space);
     return status;
@@ -377,19 +379,20 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
     atomic_store(&j->failed, 0);
     s->submitted = next;
     fs_team_submit(s->team, next);
-    *ticket = next;
+    *ticket = next - s->tuned;
     return FS_OK;
 }
 
 fs_status fs_cpu_session_wait(fs_cpu_session *s, uint64_t ticket, int64_t timeout_ns) {
-    if (ticket == 0 || ticket > s->submitted)
+    if (ticket == 0 || ticket > s->submitted - s->tuned)
         return fs_fail(FS_ERR_STATE, "no frame has ticket %llu", (unsigned long long)ticket);
-    if (ticket <= s->waited)
+    const uint64_t frame = ticket + s->tuned;
+    if (frame <= s->waited)
         return fs_fail(FS_ERR_STATE, "ticket %llu was waited for already", (unsigned long long)ticket);
-    if (!fs_team_wait(s->team, ticket, timeout_ns))
+    if (!fs_team_wait(s->team, frame, timeout_ns))
         return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
-    s->waited = ticket;
-    const int failed = atomic_load(&s->jobs[ticket % (uint64_t)s->in_flight].failed);
+    s->waited = frame;
+    const int failed = atomic_load(&s->jobs[frame % (uint64_t)s->in_flight].failed);
     if (failed)
         return fs_fail(FS_ERR_BACKEND, "oneDNN failed to run '%s' in frame %llu",
                        s->plan->program.step[failed - 1].name, (unsigned long long)ticket);

@@ -76,7 +76,8 @@ static bool signal_wait(signal_word *s, unsigned target, int spins, int64_t time
         if (reached(atomic_load_explicit(&s->value, memory_order_acquire), target)) return true;
         relax();
     }
-    const int64_t deadline = timeout_ns < 0 ? -1 : now_ns() + timeout_ns;
+    const int64_t began = now_ns();
+    const int64_t deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - began ? -1 : began + timeout_ns;
     for (;;) {
         unsigned seen = atomic_load(&s->value);
         if (reached(seen, target)) return true;

@@ -1,6 +1,8 @@
 // Public calls on engines: errors, options, opening, information.
 #include "host/engine.h"
 
+#include <errno.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,8 +144,9 @@ static fs_status load(const char *path, const void *data, size_t size, fs_weight
     if (data) return fs_weights_parse(data, size, "weights in memory", weights, labels);
     if (strncmp(path, "random:", 7) != 0) return fs_weights_load(path, weights, labels);
     char *end;
+    errno = 0;
     const unsigned long long seed = strtoull(path + 7, &end, 10);
-    if (path[7] < '0' || path[7] > '9' || *end)
+    if (path[7] < '0' || path[7] > '9' || *end || errno == ERANGE)
         return fs_fail(FS_ERR_ARGUMENT, "'%s': write random:SEED with a whole number, as random:1", path);
     fs_model model;
     fs_model_init(&model, FS_PAPER);

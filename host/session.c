@@ -143,6 +143,9 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
         if (f.plane[i] == NULL) return fs_fail(FS_ERR_ARGUMENT, "frame.plane[%d] is NULL", i);
         if (f.stride[i] != 0 && f.stride[i] < row)
             return fs_fail(FS_ERR_ARGUMENT, "frame.stride[%d] is %zu bytes, a row has %zu", i, f.stride[i], row);
+        if (f.stride[i] > PTRDIFF_MAX / (size_t)f.height)
+            return fs_fail(FS_ERR_ARGUMENT, "frame.stride[%d] is %zu bytes: no memory holds %d such rows", i,
+                           f.stride[i], f.height);
         frame->plane[i] = f.plane[i], frame->stride[i] = f.stride[i] ? f.stride[i] : row;
     }
     return s->engine->backend->accepts(frame, &s->plan->program.graph);
@@ -156,6 +159,9 @@ static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *give
         return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels or logits");
     if (o.labels_stride != 0 && o.labels_stride < width)
         return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes, a row has %zu", o.labels_stride, width);
+    if (o.labels_stride > PTRDIFF_MAX / (size_t)s->plan->program.graph.height)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes: no memory holds that many rows",
+                       o.labels_stride);
     *outputs = (fs_outputs){.labels = o.labels,
                             .labels_stride = o.labels_stride ? o.labels_stride : width,
                             .labels_map = o.labels_map,

@@ -9,6 +9,15 @@
 #include "cpu/session.h"
 #include "host/engine.h"
 
+// Whether a sanitizer slows this build down.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FS_TEST_SANITIZED true
+#elif defined(__has_feature)
+#define FS_TEST_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define FS_TEST_SANITIZED false
+#endif
+
 // The kernel texts compiled for 16 lanes of plain C (tier_wide.c): the tiling of AVX-512 and the bf16 dot product run on
 // every machine.
 extern const fs_kernels fs_kernels_wide;

@@ -5,8 +5,10 @@ target_link_libraries(fs_test_network PUBLIC fastscnn_internal PkgConfig::CRITER
 # Vectors of 64 bytes are passed between static functions only, so no ABI is at stake; arrays are filled as far as used.
 set_source_files_properties(${cpu}/tier_wide.c PROPERTIES COMPILE_FLAGS "${FS_PLAIN_KERNEL_FLAGS} -Wno-psabi -Wno-maybe-uninitialized")
 
-foreach(name backend chains)
+foreach(name kernels chains exact backend shared)
   fs_criterion_test(test_cpu_${name} ${cpu}/${name}.c LABELS cpu)
   target_link_libraries(test_cpu_${name} PRIVATE fs_test_network)
 endforeach()
 target_link_libraries(test_cpu_backend PRIVATE fs_golden)
+target_link_libraries(test_cpu_shared PRIVATE fs_golden)
+fs_program_test(test_cpu_threads ${cpu}/threads.c LABELS threads)

@@ -4,6 +4,7 @@
     includes   who may include whom, which system headers, no circles
     headers    every header compiles alone: C11; the public one also as C99 and C++17 with every warning
     text       first line says what a file is for; no tabs, trailing blanks, long lines; nothing left to do
+    docs       links and file names in the documents lead somewhere
     files      no large files, no pictures, checkpoints or other data of third parties
     format     clang-format changes nothing (77 without the right clang-format)
     analysis   cppcheck finds nothing (77 without cppcheck)
@@ -227,6 +228,29 @@ def check_text(root: str) -> Iterator[str]:
                     yield f"{at}: '{match.group(0)}': {why}"
 
 
+# ---- Documents ------------------------------------------------------------------------------------------------------
+
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+FILE_NAME = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
+OUR_FOLDERS = ("runtime/", "weights/", "cpu/", "host/", "bench/", "tests/", "docs/", "scripts/", ".ci/")
+MADE = ("bench/results/",)  # by commands; need not be there
+
+
+def check_docs(root: str) -> Iterator[str]:
+    for name in tracked(root):
+        if not name.endswith(".md"):
+            continue
+        for number, line in enumerate(lines_of(root, name), 1):
+            at = f"{name}:{number}"
+            for target in LINK.findall(line):
+                if not os.path.exists(os.path.join(root, os.path.dirname(name), target)):
+                    yield f"{at}: the link to {target} leads nowhere"
+            for target in FILE_NAME.findall(line):
+                if target.startswith(OUR_FOLDERS) and not target.startswith(MADE):
+                    if not os.path.exists(os.path.join(root, target)):
+                        yield f"{at}: there is no {target}"
+
+
 # ---- Files ----------------------------------------------------------------------------------------------------------
 
 MAX_BYTES = 1 << 20
@@ -321,9 +345,9 @@ def check_exports(root: str, library: str) -> Iterator[str]:
 
 
 NEVER = set("printf vprintf puts putchar putc fputc fputs fprintf vfprintf fwrite perror stdout stderr dprintf "
-            "vdprintf syslog exit _exit _Exit quick_exit abort raise __assert_fail system popen setenv putenv signal sigaction "
-            "setlocale __printf_chk __vprintf_chk __fprintf_chk __vfprintf_chk rand srand random srandom strtok "
-            "gets sprintf vsprintf strcpy strcat".split())
+            "vdprintf syslog exit _exit _Exit quick_exit abort raise __assert_fail system popen setenv putenv signal "
+            "sigaction setlocale __printf_chk __vprintf_chk __fprintf_chk __vfprintf_chk rand srand random srandom "
+            "strtok gets sprintf vsprintf strcpy strcat".split())
 ALLOCATION = set("malloc calloc realloc reallocarray free posix_memalign aligned_alloc memalign valloc strdup strndup "
                  "asprintf vasprintf getline __strdup __strndup __asprintf_chk".split())
 ONLY_IN = {"getenv": "cpu/backend.c", "secure_getenv": "cpu/backend.c",
@@ -345,8 +369,8 @@ def check_calls(objects: list[str]) -> Iterator[str]:
 
 # ---- Command line ---------------------------------------------------------------------------------------------------
 
-TREE_CHECKS = {"includes": check_includes, "headers": check_headers, "text": check_text, "files": check_files,
-               "format": check_format, "analysis": check_analysis}
+TREE_CHECKS = {"includes": check_includes, "headers": check_headers, "text": check_text, "docs": check_docs,
+               "files": check_files, "format": check_format, "analysis": check_analysis}
 
 
 def main() -> int:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Installs a build into a folder, moves it, and uses it as a stranger would: install.py BUILD CMAKE CC."""
+"""Installs a build, moves it, uses it as a stranger would, compiles the documents' C: install.py BUILD CMAKE CC."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 CONSUMER = os.path.join(HERE, "consumer")
 INSTALLED = ("bin/fastscnn", "include/fastscnn/fastscnn.h", "share/fastscnn/convert.py",
              "share/fastscnn/safetensors_io.py")
@@ -68,6 +69,17 @@ def check(build: str, cmake: str, cc: str, folder: str) -> None:
         *flags)
     first_words = run(program, LD_LIBRARY_PATH=lib)
     expect(first_words.startswith(f"fastscnn {version}: "), f"the program printed '{first_words}'")
+
+    for name in ("README.md", "docs/embedding.md"):
+        with open(os.path.join(ROOT, name), encoding="utf-8") as file:
+            blocks = re.findall(r"^```c\n(.*?)^```", file.read(), re.DOTALL | re.MULTILINE)
+        expect(blocks != [], f"{name} has no C in it")
+        for block in blocks:
+            source = os.path.join(folder, "block.c")
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(block)
+            run(cc, "-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "-o", os.path.join(folder, "block.o"), source,
+                *flags)
 
     consumer = os.path.join(folder, "by-cmake")
     run(cmake, "-S", CONSUMER, "-B", consumer, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={root}", f"-DCMAKE_C_COMPILER={cc}")

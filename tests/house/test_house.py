@@ -183,6 +183,18 @@ class Text(Tree):
                 self.assertIn(expected, self.breaches(house.check_text))
 
 
+class Docs(Tree):
+    def test_each(self) -> None:
+        self.write("runtime/plan.h", FINE)
+        self.write("docs/a.md", "# A\n\n[b](b.md) [c](../runtime/plan.h#L1) [web](https://example.org)\n"
+                                "`runtime/plan.h` `cpu/{a,b}.c` `bench/results/` `x/y`\n")
+        self.one(house.check_docs, "docs/a.md:3: the link to b.md leads nowhere")
+        self.write("docs/b.md", "# B\n")
+        self.assertEqual(self.breaches(house.check_docs), "")
+        self.write("docs/b.md", "# B\n\nSee `runtime/gone.h`.\n")
+        self.one(house.check_docs, "docs/b.md:3: there is no runtime/gone.h")
+
+
 class Files(Tree):
     def test_each(self) -> None:
         self.write("tests/small.safetensors", b"x" * house.MAX_BYTES)
@@ -225,7 +237,9 @@ class Tools(Tree):
 
 
 class Binaries(Tree):
-    CODE = "int fscnn_one(void) { return 1; }\nconst char *fscnn_two(int a, int b) { return a < b ? \"\" : (void *)0; }\n"
+    CODE = """int fscnn_one(void) { return 1; }
+const char *fscnn_two(int a, int b) { return a < b ? "a" : "b"; }
+"""
 
     def library(self, code: str, version: str = house.VERSION) -> str:
         self.write(house.PUBLIC, HEADER)

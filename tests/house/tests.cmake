@@ -2,7 +2,7 @@
 find_program(FASTSCNN_PYTHON3 python3 REQUIRED)
 set(house ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/house.py)
 
-foreach(check includes headers text files format analysis)
+foreach(check includes headers text docs files format analysis)
   add_test(NAME house_${check} COMMAND ${house} ${check})
   list(APPEND house_tests house_${check})
 endforeach()

@@ -34,8 +34,7 @@ extern "C" {
 // "0.1.0": the version of the library that is running, which may be newer than the header. Static storage.
 FSCNN_API const char *fscnn_version_string(void);
 
-// ---- Errors
-// -----------------------------------------------------------------------------------------------------------
+// ---- Errors -----------------------------------------------------------------------------------------------------
 
 // Values are pinned, in bands of ten; new ones are added at the end of a band.
 typedef enum fscnn_status {
@@ -71,8 +70,7 @@ typedef void (*fscnn_log_fn)(void *user, fscnn_log_level level, const char *mess
 // The callback may run on any thread that calls the library, never on the frame path.
 FSCNN_API void fscnn_set_log(fscnn_log_fn callback, void *user, fscnn_log_level level);
 
-// ---- Engine
-// -----------------------------------------------------------------------------------------------------------
+// ---- Engine -----------------------------------------------------------------------------------------------------
 
 typedef struct fscnn_engine fscnn_engine;   // thread-safe, immutable, shared by sessions
 typedef struct fscnn_session fscnn_session; // one thread at a time
@@ -127,8 +125,7 @@ FSCNN_API fscnn_status fscnn_engine_get_info(const fscnn_engine *engine, fscnn_e
 FSCNN_API const char *fscnn_engine_class_name(const fscnn_engine *engine, int32_t index);
 FSCNN_API fscnn_status fscnn_engine_class_color(const fscnn_engine *engine, int32_t index, uint8_t rgb[3]);
 
-// ---- Frames and outputs
-// -------------------------------------------------------------------------------------------------
+// ---- Frames and outputs -----------------------------------------------------------------------------------------
 
 typedef enum fscnn_format {
     FSCNN_RGB8 = 1,
@@ -170,8 +167,7 @@ typedef struct fscnn_outputs {
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
-// ---- Session
-// ------------------------------------------------------------------------------------------------------------
+// ---- Session ----------------------------------------------------------------------------------------------------
 
 typedef struct fscnn_session_options {
     uint32_t struct_size;  // set by fscnn_session_options_init
@@ -209,8 +205,7 @@ FSCNN_API fscnn_status fscnn_submit(fscnn_session *session, const fscnn_frame *f
 // order; waiting for one releases all before it. A ticket waited for already gives FSCNN_ERR_STATE.
 FSCNN_API fscnn_status fscnn_wait(fscnn_session *session, uint64_t ticket, int64_t timeout_ns);
 
-// ---- Plan
-// -----------------------------------------------------------------------------------------------------------------
+// ---- Plan -------------------------------------------------------------------------------------------------------
 
 typedef enum fscnn_plan_format { FSCNN_PLAN_TEXT = 0, FSCNN_PLAN_JSON = 1, FSCNN_PLAN_DOT = 2 } fscnn_plan_format;
 // The session's plan: each step with shapes, bytes, FLOPs, tactic and its roofline time on `device` ("h100", "a100",
@@ -219,8 +214,7 @@ FSCNN_API fscnn_status fscnn_session_plan(const fscnn_session *session, fscnn_pl
                                           char **text);
 FSCNN_API void fscnn_text_free(char **text);
 
-// ---- Devices
-// --------------------------------------------------------------------------------------------------------------
+// ---- Devices ----------------------------------------------------------------------------------------------------
 
 typedef struct fscnn_backend_info {
     uint32_t struct_size; // set by fscnn_backend_info_init
