@@ -2,7 +2,6 @@
 #include "host/engine.h"
 
 #include <errno.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

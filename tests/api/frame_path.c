@@ -24,9 +24,9 @@ int main(void) {
 #define EXPORTED __attribute__((visibility("default")))
 
 enum { MALLOC, CALLOC, REALLOC, FREE, POSIX_MEMALIGN, ALIGNED_ALLOC, THREAD_CREATE, MUTEX_LOCK, COND_WAIT, CALLS };
-static const char *const names[CALLS] = {"malloc",          "calloc",         "realloc",
-                                         "free",            "posix_memalign", "aligned_alloc",
-                                         "pthread_create",  "pthread_mutex_lock", "pthread_cond_wait"};
+static const char *const names[CALLS] = {"malloc",           "calloc",        "realloc",        "free",
+                                         "posix_memalign",   "aligned_alloc", "pthread_create", "pthread_mutex_lock",
+                                         "pthread_cond_wait"};
 static void *next[CALLS];
 static atomic_int counted[CALLS];
 static atomic_bool counting;

@@ -1,5 +1,5 @@
-// Out of memory at each allocation in turn, once and from then on, in every call that allocates: FSCNN_ERR_MEMORY with a
-// message, nothing leaked, outputs untouched, and everything works afterwards.
+// Out of memory at each allocation in turn, once and from then on, in every call that allocates: FSCNN_ERR_MEMORY with
+// a message, nothing leaked, outputs untouched, and everything works afterwards.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// Every kernel of every table against plain double arithmetic. Inputs end where unreadable memory begins, so that a read past
-// the end crashes; outputs lie between guard bands, and whatever a kernel does not own must keep its bytes.
+// Every kernel of every table against plain double arithmetic. Inputs end where unreadable memory begins, so that a
+// read past the end crashes; outputs lie between guard bands, and whatever a kernel does not own must keep its bytes.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <float.h>
@@ -36,7 +36,9 @@ static struct criterion_test_params all_tables(void) {
 // A test that counts once per table; `k` is the table and `name` its name.
 #define KERNEL_TEST(suite, test)                                                                                       \
     static void suite##_##test##_of(const fs_kernels *k, const char *name);                                            \
-    ParameterizedTestParameters(suite, test) { return all_tables(); }                                                  \
+    ParameterizedTestParameters(suite, test) {                                                                         \
+        return all_tables();                                                                                           \
+    }                                                                                                                  \
     ParameterizedTest(table_case *param, suite, test) {                                                                \
         const fs_kernels *table = fs_test_table(param->table);                                                         \
         cr_assert_not_null(table, "no table %s", param->table);                                                        \
@@ -115,12 +117,15 @@ static float from_bits(uint32_t u) {
     return x;
 }
 
-static int pick(uint32_t *s, int low, int high) { return low + (int)(fs_test_random(s) % (uint32_t)(high - low + 1)); }
+static int pick(uint32_t *s, int low, int high) {
+    return low + (int)(fs_test_random(s) % (uint32_t)(high - low + 1));
+}
 
 enum { PLAIN, EXTREME, SPARSE, FILLS };
 
 static float draw(uint32_t *s, int fill) {
-    static const float edges[] = {0.0f, -0.0f, 1e12f, -1e12f, 1e-12f, -1e-12f, 1.0f, -1.0f, 1e-30f, -3e9f, FLT_MIN, 255.0f};
+    static const float edges[] = {0.0f, -0.0f, 1e12f,  -1e12f, 1e-12f,  -1e-12f,
+                                  1.0f, -1.0f, 1e-30f, -3e9f,  FLT_MIN, 255.0f};
     const float x = fs_test_uniform(s, -2, 2);
     if (fill == EXTREME) return edges[fs_test_random(s) % (sizeof edges / sizeof *edges)];
     if (fill == SPARSE && fs_test_random(s) % 4) return fs_test_random(s) % 2 ? 0.0f : -0.0f;
@@ -133,8 +138,10 @@ static void *values(size_t count, bool half, uint32_t *s, int fill) {
     for (size_t i = 0; i < count; i++) {
         const float x = draw(s, fill);
         const uint16_t high = (uint16_t)(bits(x) >> 16);
-        if (half) memcpy(at + 2 * i, &high, 2);
-        else memcpy(at + 4 * i, &x, 4);
+        if (half)
+            memcpy(at + 2 * i, &high, 2);
+        else
+            memcpy(at + 4 * i, &x, 4);
     }
     return at;
 }
@@ -178,8 +185,10 @@ static product make_product(bool half, int m, int n, int segments, int most_k, i
         p.g.add_stride = n + pick(s, 0, 20);
         p.g.add = values((size_t)((m - 1) * p.g.add_stride + n), p.to_half, s, fill);
     }
-    if (pick(s, 0, 1)) p.g.c_stride = n + pick(s, 0, 20), p.g.c_panel = FS_PANEL;
-    else p.g.c_stride = FS_PANEL, p.g.c_panel = m * FS_PANEL + pick(s, 0, 2) * FS_PANEL;
+    if (pick(s, 0, 1))
+        p.g.c_stride = n + pick(s, 0, 20), p.g.c_panel = FS_PANEL;
+    else
+        p.g.c_stride = FS_PANEL, p.g.c_panel = m * FS_PANEL + pick(s, 0, 2) * FS_PANEL;
     const size_t elem = p.to_half ? 2 : 4;
     p.c = make_output((size_t)((m - 1) * p.g.c_stride + (n / FS_PANEL - 1) * p.g.c_panel + FS_PANEL) * elem);
     p.g.c = p.c.data;
@@ -191,8 +200,8 @@ static product make_product(bool half, int m, int n, int segments, int most_k, i
 
 static void check_product(const product *p, const char *name, unsigned seed) {
     const fs_gemm *g = &p->g;
-    CHECK(untouched(&p->c), "%s: wrote outside C (m %d n %d k %d segments %d, seed %u)", name, g->m, g->n, p->total, g->segments,
-          seed);
+    CHECK(untouched(&p->c), "%s: wrote outside C (m %d n %d k %d segments %d, seed %u)", name, g->m, g->n, p->total,
+          g->segments, seed);
     for (int y = 0; y < g->m; y++)
         for (int x = 0; x < g->n; x++) {
             double want = (double)g->bias[x], scale = fabs(want);
@@ -200,8 +209,10 @@ static void check_product(const product *p, const char *name, unsigned seed) {
             int k = 0;
             for (int i = 0; i < g->segments; i++)
                 for (int j = 0; j < g->segment[i].k; j++, k++) {
-                    const ptrdiff_t b = at + (p->half ? k / 2 * 32 + x % FS_PANEL * 2 + k % 2 : k * FS_PANEL + x % FS_PANEL);
-                    const double term = get(g->segment[i].a, y * g->segment[i].stride + j, p->half) * get(g->b, b, p->half);
+                    const ptrdiff_t b =
+                        at + (p->half ? k / 2 * 32 + x % FS_PANEL * 2 + k % 2 : k * FS_PANEL + x % FS_PANEL);
+                    const double term =
+                        get(g->segment[i].a, y * g->segment[i].stride + j, p->half) * get(g->b, b, p->half);
                     want += term, scale += fabs(term);
                 }
             if (g->add) {
@@ -211,13 +222,15 @@ static void check_product(const product *p, const char *name, unsigned seed) {
             if (g->relu && want < 0) want = 0;
             const double got = get(g->c, y * g->c_stride + x / FS_PANEL * g->c_panel + x % FS_PANEL, p->to_half);
             CHECK(fabs(got - want) <= allowed(want, scale, k, p->to_half),
-                  "%s: pixel %d channel %d is %.9g, not %.9g (m %d n %d k %d segments %d add %d relu %d float %d panel %d, seed %u)",
-                  name, y, x, got, want, g->m, g->n, p->total, g->segments, g->add != NULL, g->relu, g->c_float, (int)g->c_panel,
-                  seed);
+                  "%s: pixel %d channel %d is %.9g, not %.9g (m %d n %d k %d segments %d add %d relu %d float %d panel "
+                  "%d, seed %u)",
+                  name, y, x, got, want, g->m, g->n, p->total, g->segments, g->add != NULL, g->relu, g->c_float,
+                  (int)g->c_panel, seed);
         }
 }
 
-static void one_product(const fs_kernels *k, const char *name, bool half, int m, int n, int segments, int most_k, unsigned seed) {
+static void one_product(const fs_kernels *k, const char *name, bool half, int m, int n, int segments, int most_k,
+                        unsigned seed) {
     uint32_t s = seed;
     product p = make_product(half, m, n, segments, most_k, (int)(seed % FILLS), &s);
     (half ? k->gemm_bf16 : k->gemm_f32)(&p.g);
@@ -230,7 +243,8 @@ static void every_row_count(const fs_kernels *k, const char *name, bool half) {
 }
 
 static void every_size(const fs_kernels *k, const char *name, bool half) {
-    static const int n[] = {16, 32, 48, 80, 96, 128, 160, 336, 768}, depth[] = {1, 2, 3, 31, 255, 256, 257, 319, 321, 511, 700};
+    static const int n[] = {16, 32, 48, 80, 96, 128, 160, 336, 768},
+                     depth[] = {1, 2, 3, 31, 255, 256, 257, 319, 321, 511, 700};
     unsigned seed = 2000;
     for (size_t i = 0; i < sizeof n / sizeof *n; i++) one_product(k, name, half, 5, n[i], 1, 24, seed++);
     for (size_t i = 0; i < sizeof depth / sizeof *depth; i++) one_product(k, name, half, 7, 48, 1, depth[i], seed++);
@@ -246,18 +260,31 @@ static void every_segment_count(const fs_kernels *k, const char *name, bool half
     one_product(k, name, half, 3, 32, FS_GEMM_SEGMENTS, 700, seed);
 }
 
-KERNEL_TEST(gemm_f32, any_row_count) { every_row_count(k, name, false); }
-KERNEL_TEST(gemm_f32, any_width_and_depth) { every_size(k, name, false); }
-KERNEL_TEST(gemm_f32, any_number_of_segments) { every_segment_count(k, name, false); }
-KERNEL_TEST(gemm_bf16, any_row_count) { every_row_count(k, name, true); }
-KERNEL_TEST(gemm_bf16, any_width_and_depth) { every_size(k, name, true); }
-KERNEL_TEST(gemm_bf16, any_number_of_segments) { every_segment_count(k, name, true); }
+KERNEL_TEST(gemm_f32, any_row_count) {
+    every_row_count(k, name, false);
+}
+KERNEL_TEST(gemm_f32, any_width_and_depth) {
+    every_size(k, name, false);
+}
+KERNEL_TEST(gemm_f32, any_number_of_segments) {
+    every_segment_count(k, name, false);
+}
+KERNEL_TEST(gemm_bf16, any_row_count) {
+    every_row_count(k, name, true);
+}
+KERNEL_TEST(gemm_bf16, any_width_and_depth) {
+    every_size(k, name, true);
+}
+KERNEL_TEST(gemm_bf16, any_number_of_segments) {
+    every_segment_count(k, name, true);
+}
 
 // Pixels y0..y1 and channels n0..n1 of a product, alone.
 static void part(const fs_kernels *k, const product *p, void *c, int y0, int y1, int n0, int n1) {
     fs_gemm g = p->g;
     const ptrdiff_t elem = p->half ? 2 : 4, to = p->to_half ? 2 : 4;
-    for (int i = 0; i < g.segments; i++) g.segment[i].a = (const char *)g.segment[i].a + y0 * g.segment[i].stride * elem;
+    for (int i = 0; i < g.segments; i++)
+        g.segment[i].a = (const char *)g.segment[i].a + y0 * g.segment[i].stride * elem;
     g.b = (const char *)g.b + (ptrdiff_t)n0 * p->total * elem;
     g.bias += n0;
     if (g.add) g.add = (const char *)g.add + (y0 * g.add_stride + n0) * to;
@@ -269,7 +296,8 @@ static void part(const fs_kernels *k, const product *p, void *c, int y0, int y1,
 static void any_cut(const fs_kernels *k, const char *name, bool half) {
     for (unsigned seed = 4000; seed < 4024; seed++) {
         uint32_t s = seed;
-        const int m = pick(&s, 2, 40), n = pick(&s, 1, 5) * FS_PANEL, segments = pick(&s, 1, 4), depth = pick(&s, 1, seed % 4 ? 60 : 400);
+        const int m = pick(&s, 2, 40), n = pick(&s, 1, 5) * FS_PANEL, segments = pick(&s, 1, 4),
+                  depth = pick(&s, 1, seed % 4 ? 60 : 400);
         product p = make_product(half, m, n, segments, depth, (int)(seed % FILLS), &s);
         part(k, &p, p.c.data, 0, m, 0, n);
         output cut = make_output(p.c.bytes - 2 * GUARD);
@@ -280,14 +308,60 @@ static void any_cut(const fs_kernels *k, const char *name, bool half) {
                 part(k, &p, cut.data, y, y1, x, x1);
             }
         }
-        CHECK(memcmp(cut.base, p.c.base, cut.bytes) == 0, "%s: a cut changes bits (m %d n %d k %d segments %d, seed %u)", name, m, n,
-              p.total, segments, seed);
+        CHECK(memcmp(cut.base, p.c.base, cut.bytes) == 0,
+              "%s: a cut changes bits (m %d n %d k %d segments %d, seed %u)", name, m, n, p.total, segments, seed);
         release();
     }
 }
 
-KERNEL_TEST(gemm_f32, no_cut_changes_a_bit) { any_cut(k, name, false); }
-KERNEL_TEST(gemm_bf16, no_cut_changes_a_bit) { any_cut(k, name, true); }
+KERNEL_TEST(gemm_f32, no_cut_changes_a_bit) {
+    any_cut(k, name, false);
+}
+KERNEL_TEST(gemm_bf16, no_cut_changes_a_bit) {
+    any_cut(k, name, true);
+}
+
+// Infinities, NaN and what cancels: every channel its own pair of inputs, so that nothing hides behind rounding.
+static void not_only_numbers(const fs_kernels *k, const char *name, bool half) {
+    static const float left[] = {INFINITY, INFINITY, INFINITY, NAN, 1e12f, -INFINITY, 0.0f, 3.0f};
+    static const float right[] = {1.0f, -INFINITY, INFINITY, 1.0f, -1e12f, 5.0f, -0.0f, -3.0f};
+    for (int m = 1; m <= 13; m++) {
+        const size_t elem = half ? 2 : 4;
+        char *a = input((size_t)(m * 2) * elem), *b = input(2 * FS_PANEL * elem);
+        for (int i = 0; i < m * 2; i++) memcpy(a + (size_t)i * elem, (char *)&(float){1.0f} + 4 - elem, elem);
+        for (int i = 0; i < FS_PANEL; i++)
+            for (int j = 0; j < 2; j++) {
+                const float x = (j ? right : left)[i % 8];
+                memcpy(b + (size_t)(half ? i * 2 + j : j * FS_PANEL + i) * elem, (const char *)&x + 4 - elem, elem);
+            }
+        output o = make_output((size_t)(m * FS_PANEL) * 4);
+        own(&o, 0, (size_t)(m * FS_PANEL) * 4);
+        fs_gemm g = {.m = m,
+                     .n = FS_PANEL,
+                     .segments = 1,
+                     .b = b,
+                     .bias = input(FS_PANEL * 4),
+                     .c = o.data,
+                     .c_stride = FS_PANEL};
+        g.segment[0].a = a, g.segment[0].stride = 2, g.segment[0].k = 2, g.c_panel = FS_PANEL, g.c_float = half;
+        (half ? k->gemm_bf16 : k->gemm_f32)(&g);
+        CHECK(untouched(&o), "%s: wrote outside C (m %d)", name, m);
+        for (int i = 0; i < m * FS_PANEL; i++) {
+            // bf16 cuts 1e12 on both sides alike: it still cancels.
+            const float want = left[i % 8] + right[i % 8], got = ((float *)o.data)[i];
+            CHECK(isnan(want) ? isnan(got) : got == want, "%s: %g + %g gives %g (m %d)", name, (double)left[i % 8],
+                  (double)right[i % 8], (double)got, m);
+        }
+        release();
+    }
+}
+
+KERNEL_TEST(gemm_f32, infinities_nan_and_cancellation) {
+    not_only_numbers(k, name, false);
+}
+KERNEL_TEST(gemm_bf16, infinities_nan_and_cancellation) {
+    not_only_numbers(k, name, true);
+}
 
 // --- Depthwise ---
 
@@ -301,8 +375,10 @@ static void run_depthwise(const fs_kernels *k, const depth_kind *kind, const fs_
     (kind->from_half ? k->depthwise_bf16 : kind->to_half ? k->depthwise_f32_to_bf16 : k->depthwise_f32)(d);
 }
 
-static fs_depthwise make_depthwise(const depth_kind *kind, int stride, int dilation, bool panels, int fill, uint32_t *s, output *o) {
-    fs_depthwise d = {.stride = stride, .dilation = dilation, .pad_left = pick(s, 0, 2 * dilation), .relu = pick(s, 0, 1)};
+static fs_depthwise make_depthwise(const depth_kind *kind, int stride, int dilation, bool panels, int fill, uint32_t *s,
+                                   output *o) {
+    fs_depthwise d = {
+        .stride = stride, .dilation = dilation, .pad_left = pick(s, 0, 2 * dilation), .relu = pick(s, 0, 1)};
     const int width = pick(s, 1, 40);
     d.channels = pick(s, 1, 5) * FS_PANEL;
     d.x0 = pick(s, 0, 3) ? 0 : pick(s, 0, 12), d.x1 = d.x0 + width;
@@ -325,9 +401,10 @@ static fs_depthwise make_depthwise(const depth_kind *kind, int stride, int dilat
     return d;
 }
 
-static void check_depthwise(const fs_depthwise *d, const depth_kind *kind, const output *o, const char *name, unsigned seed) {
-    CHECK(untouched(o), "%s: wrote outside the row (stride %d dilation %d columns %d..%d, seed %u)", name, d->stride, d->dilation,
-          d->x0, d->x1, seed);
+static void check_depthwise(const fs_depthwise *d, const depth_kind *kind, const output *o, const char *name,
+                            unsigned seed) {
+    CHECK(untouched(o), "%s: wrote outside the row (stride %d dilation %d columns %d..%d, seed %u)", name, d->stride,
+          d->dilation, d->x0, d->x1, seed);
     for (int x = d->x0; x < d->x1; x++)
         for (int c = 0; c < d->channels; c++) {
             double want = (double)d->bias[c], scale = fabs(want);
@@ -341,10 +418,11 @@ static void check_depthwise(const fs_depthwise *d, const depth_kind *kind, const
             if (d->relu && want < 0) want = 0;
             const double got = get(d->out, (x - d->x0) * d->out_stride + c, kind->to_half);
             CHECK(fabs(got - want) <= allowed(want, scale, 9, kind->to_half),
-                  "%s: column %d channel %d is %.9g, not %.9g (stride %d dilation %d pad %d source %d..%d columns %d..%d channels %d "
+                  "%s: column %d channel %d is %.9g, not %.9g (stride %d dilation %d pad %d source %d..%d columns "
+                  "%d..%d channels %d "
                   "panel %d relu %d, seed %u)",
-                  name, x, c, got, want, d->stride, d->dilation, d->pad_left, d->begin, d->end, d->x0, d->x1, d->channels,
-                  (int)d->panel_stride, d->relu, seed);
+                  name, x, c, got, want, d->stride, d->dilation, d->pad_left, d->begin, d->end, d->x0, d->x1,
+                  d->channels, (int)d->panel_stride, d->relu, seed);
         }
 }
 
@@ -353,24 +431,31 @@ static void every_depthwise(const fs_kernels *k, const char *name, const depth_k
     for (unsigned seed = 5000; seed < 5120; seed++) {
         uint32_t s = seed;
         output o;
-        const fs_depthwise d =
-            make_depthwise(kind, shape[seed % 5][0], shape[seed % 5][1], seed / 5 % 2, (int)(seed / 10 % FILLS), &s, &o);
+        const fs_depthwise d = make_depthwise(kind, shape[seed % 5][0], shape[seed % 5][1], seed / 5 % 2,
+                                              (int)(seed / 10 % FILLS), &s, &o);
         run_depthwise(k, kind, &d);
         check_depthwise(&d, kind, &o, name, seed);
         release();
     }
 }
 
-KERNEL_TEST(depthwise, f32) { every_depthwise(k, name, &depth_kinds[0]); }
-KERNEL_TEST(depthwise, bf16) { every_depthwise(k, name, &depth_kinds[1]); }
-KERNEL_TEST(depthwise, f32_to_bf16) { every_depthwise(k, name, &depth_kinds[2]); }
+KERNEL_TEST(depthwise, f32) {
+    every_depthwise(k, name, &depth_kinds[0]);
+}
+KERNEL_TEST(depthwise, bf16) {
+    every_depthwise(k, name, &depth_kinds[1]);
+}
+KERNEL_TEST(depthwise, f32_to_bf16) {
+    every_depthwise(k, name, &depth_kinds[2]);
+}
 
 KERNEL_TEST(depthwise, no_cut_changes_a_bit) {
     for (unsigned seed = 6000; seed < 6060; seed++) {
         uint32_t s = seed;
         const depth_kind *kind = &depth_kinds[seed % 3];
         output o;
-        const fs_depthwise d = make_depthwise(kind, seed / 3 % 3 == 1 ? 2 : 1, seed / 3 % 3 == 2 ? 4 : 1, seed % 2, PLAIN, &s, &o);
+        const fs_depthwise d =
+            make_depthwise(kind, seed / 3 % 3 == 1 ? 2 : 1, seed / 3 % 3 == 2 ? 4 : 1, seed % 2, PLAIN, &s, &o);
         run_depthwise(k, kind, &d);
         output cut = make_output(o.bytes - 2 * GUARD);
         for (int x = d.x0, x1; x < d.x1; x = x1) {
@@ -380,8 +465,8 @@ KERNEL_TEST(depthwise, no_cut_changes_a_bit) {
             part_of.out = (char *)cut.data + (x - d.x0) * d.out_stride * (kind->to_half ? 2 : 4);
             run_depthwise(k, kind, &part_of);
         }
-        CHECK(memcmp(cut.base, o.base, o.bytes) == 0, "%s: a cut changes bits (kind %u columns %d..%d, seed %u)", name, seed % 3,
-              d.x0, d.x1, seed);
+        CHECK(memcmp(cut.base, o.base, o.bytes) == 0, "%s: a cut changes bits (kind %u columns %d..%d, seed %u)", name,
+              seed % 3, d.x0, d.x1, seed);
         release();
     }
 }
@@ -392,7 +477,8 @@ KERNEL_TEST(depthwise, no_layout_changes_a_bit) {
         const depth_kind *kind = &depth_kinds[seed % 3];
         const size_t elem = kind->from_half ? 2 : 4;
         output o;
-        fs_depthwise d = make_depthwise(kind, seed / 3 % 3 == 1 ? 2 : 1, seed / 3 % 3 == 2 ? 4 : 1, true, PLAIN, &s, &o);
+        fs_depthwise d =
+            make_depthwise(kind, seed / 3 % 3 == 1 ? 2 : 1, seed / 3 % 3 == 2 ? 4 : 1, true, PLAIN, &s, &o);
         run_depthwise(k, kind, &d);
         output again = make_output(o.bytes - 2 * GUARD);
         fs_depthwise pixels = d;
@@ -402,12 +488,14 @@ KERNEL_TEST(depthwise, no_layout_changes_a_bit) {
             for (int x = 0; x < d.end - d.begin; x++)
                 for (int c = 0; c < d.channels; c += FS_PANEL)
                     memcpy(row + (size_t)(x * d.channels + c) * elem,
-                           (const char *)d.row[ky] + (size_t)(x * d.pixel_stride + c / FS_PANEL * d.panel_stride) * elem,
+                           (const char *)d.row[ky] +
+                               (size_t)(x * d.pixel_stride + c / FS_PANEL * d.panel_stride) * elem,
                            FS_PANEL * elem);
             pixels.row[ky] = row;
         }
         run_depthwise(k, kind, &pixels);
-        CHECK(memcmp(again.base, o.base, o.bytes) == 0, "%s: panels and pixels differ (kind %u, seed %u)", name, seed % 3, seed);
+        CHECK(memcmp(again.base, o.base, o.bytes) == 0, "%s: panels and pixels differ (kind %u, seed %u)", name,
+              seed % 3, seed);
         release();
     }
 }
@@ -456,7 +544,8 @@ KERNEL_TEST(to_bf16, rounds_every_pattern_to_nearest_even) {
     k->to_bf16((const float *)in, o.data, count);
     CHECK(untouched(&o), "%s: wrote past %zu values", name, count);
     for (size_t i = 0; i < count; i++) check_half(name, in[i], ((uint16_t *)o.data)[i]);
-    CHECK(((uint16_t *)o.data)[(size_t)0x7f80 * lows] == 0x7f80 && ((uint16_t *)o.data)[(size_t)0xff80 * lows] == 0xff80,
+    CHECK(((uint16_t *)o.data)[(size_t)0x7f80 * lows] == 0x7f80 &&
+              ((uint16_t *)o.data)[(size_t)0xff80 * lows] == 0xff80,
           "%s: infinities change", name);
     release();
 }
@@ -505,7 +594,8 @@ KERNEL_TEST(convert, any_count) {
 
 // max(x, 0) as the vector units have it: zero is positive zero, and a NaN becomes zero.
 KERNEL_TEST(relu, numbers_zeros_and_nan) {
-    static const uint32_t special[] = {0x80000000, 0x7fc00000, 0xffc00001, 0x7f800000, 0xff800000, 0x00000001, 0x80000001, 0x7f800001};
+    static const uint32_t special[] = {0x80000000, 0x7fc00000, 0xffc00001, 0x7f800000,
+                                       0xff800000, 0x00000001, 0x80000001, 0x7f800001};
     for (size_t count = 0; count <= 70; count++) {
         uint32_t s = 7100 + (uint32_t)count;
         float *in = values(count, false, &s, EXTREME);
@@ -515,8 +605,8 @@ KERNEL_TEST(relu, numbers_zeros_and_nan) {
         k->relu_f32(in, o.data, count);
         CHECK(untouched(&o), "%s: wrote past %zu values", name, count);
         for (size_t i = 0; i < count; i++)
-            CHECK(((uint32_t *)o.data)[i] == (in[i] > 0 ? bits(in[i]) : 0), "%s: value %zu of %zu, %08x, becomes %08x", name, i, count,
-                  bits(in[i]), ((uint32_t *)o.data)[i]);
+            CHECK(((uint32_t *)o.data)[i] == (in[i] > 0 ? bits(in[i]) : 0), "%s: value %zu of %zu, %08x, becomes %08x",
+                  name, i, count, bits(in[i]), ((uint32_t *)o.data)[i]);
         k->relu_f32(in, in, count);
         CHECK(count == 0 || memcmp(in, o.data, count * 4) == 0, "%s: in place differs (%zu values)", name, count);
         release();
@@ -535,8 +625,8 @@ KERNEL_TEST(add, any_count) {
         CHECK(untouched(&o), "%s: wrote past %zu values", name, count);
         for (size_t i = 0; i < count; i++) {
             const float want = a[i] + b[i], got = ((float *)o.data)[i];
-            CHECK(isnan(want) ? isnan(got) : bits(got) == bits(want), "%s: value %zu of %zu is %.9g, not %.9g", name, i, count,
-                  (double)got, (double)want);
+            CHECK(isnan(want) ? isnan(got) : bits(got) == bits(want), "%s: value %zu of %zu is %.9g, not %.9g", name, i,
+                  count, (double)got, (double)want);
         }
         k->add_f32(a, b, a, count);
         CHECK(count == 0 || memcmp(a, o.data, count * 4) == 0, "%s: in place differs (%zu values)", name, count);
@@ -548,7 +638,8 @@ static void check_mix(const char *name, double a, double b, double t, double bef
                       unsigned seed) {
     const double want = before + a + (b - a) * t;
     CHECK(fabs(got - want) <= allowed(want, fabs(a) + fabs(b) + fabs(before), 3, half),
-          "%s: value %zu is %.9g, not %.9g (%g to %g at %g on %g, seed %u)", name, at, got, want, a, b, t, before, seed);
+          "%s: value %zu is %.9g, not %.9g (%g to %g at %g on %g, seed %u)", name, at, got, want, a, b, t, before,
+          seed);
 }
 
 static float fraction(uint32_t *s) {
@@ -563,18 +654,24 @@ static void every_lerp(const fs_kernels *k, const char *name, bool half) {
         const float t = fraction(&s);
         output o = make_output(count * 4);
         own(&o, 0, count * 4);
-        if (half) k->lerp_bf16(a, b, t, o.data, count);
-        else k->lerp_f32(a, b, t, o.data, count);
+        if (half)
+            k->lerp_bf16(a, b, t, o.data, count);
+        else
+            k->lerp_f32(a, b, t, o.data, count);
         CHECK(untouched(&o), "%s: wrote past %zu values (seed %u)", name, count, seed);
         for (size_t i = 0; i < count; i++)
-            check_mix(name, get(a, (ptrdiff_t)i, half), get(b, (ptrdiff_t)i, half), (double)t, 0, get(o.data, (ptrdiff_t)i, false),
-                      false, i, seed);
+            check_mix(name, get(a, (ptrdiff_t)i, half), get(b, (ptrdiff_t)i, half), (double)t, 0,
+                      get(o.data, (ptrdiff_t)i, false), false, i, seed);
         release();
     }
 }
 
-KERNEL_TEST(lerp, f32) { every_lerp(k, name, false); }
-KERNEL_TEST(lerp, bf16) { every_lerp(k, name, true); }
+KERNEL_TEST(lerp, f32) {
+    every_lerp(k, name, false);
+}
+KERNEL_TEST(lerp, bf16) {
+    every_lerp(k, name, true);
+}
 
 static fs_tap *make_taps(int count, int begin, int columns, uint32_t *s) {
     fs_tap *taps = input((size_t)count * sizeof *taps);
@@ -588,7 +685,8 @@ static fs_tap *make_taps(int count, int begin, int columns, uint32_t *s) {
 static void every_stretch(const fs_kernels *k, const char *name, bool half, bool panels, bool accumulate) {
     for (unsigned seed = 7400; seed < 7440; seed++) {
         uint32_t s = seed;
-        const int count = pick(&s, 1, 40), columns = pick(&s, 1, 20), begin = pick(&s, 0, 9), channels = pick(&s, 1, 8) * FS_PANEL;
+        const int count = pick(&s, 1, 40), columns = pick(&s, 1, 20), begin = pick(&s, 0, 9),
+                  channels = pick(&s, 1, 8) * FS_PANEL;
         const ptrdiff_t in_stride = channels + pick(&s, 0, 1) * 16;
         const ptrdiff_t out_stride = panels ? FS_PANEL : channels + pick(&s, 0, 1) * 16;
         const ptrdiff_t out_panel = panels ? (count + pick(&s, 0, 2)) * FS_PANEL : FS_PANEL;
@@ -604,25 +702,38 @@ static void every_stretch(const fs_kernels *k, const char *name, bool half, bool
                 for (int i = 0; accumulate && i < FS_PANEL; i++) ((float *)o.data)[at + i] = draw(&s, PLAIN);
             }
         const float *before = memcpy(pages(elements * 4), o.data, elements * elem);
-        if (half) k->stretch_bf16(in, begin, taps, count, channels, in_stride, o.data, out_stride);
-        else k->stretch_f32(in, begin, taps, count, channels, in_stride, o.data, out_stride, out_panel, accumulate);
+        if (half)
+            k->stretch_bf16(in, begin, taps, count, channels, in_stride, o.data, out_stride);
+        else
+            k->stretch_f32(in, begin, taps, count, channels, in_stride, o.data, out_stride, out_panel, accumulate);
         CHECK(untouched(&o), "%s: wrote elsewhere (count %d channels %d, seed %u)", name, count, channels, seed);
         for (int x = 0; x < count; x++)
             for (int c = 0; c < channels; c++) {
                 const ptrdiff_t at = x * out_stride + c / FS_PANEL * out_panel + c % FS_PANEL;
-                const float *a = in + (taps[x].lower - begin) * in_stride, *b = in + (taps[x].upper - begin) * in_stride;
-                check_mix(name, (double)a[c], (double)b[c], (double)taps[x].fraction, accumulate ? (double)before[at] : 0,
-                          get(o.data, at, half), half, (size_t)at, seed);
+                const float *a = in + (taps[x].lower - begin) * in_stride,
+                            *b = in + (taps[x].upper - begin) * in_stride;
+                check_mix(name, (double)a[c], (double)b[c], (double)taps[x].fraction,
+                          accumulate ? (double)before[at] : 0, get(o.data, at, half), half, (size_t)at, seed);
             }
         release();
     }
 }
 
-KERNEL_TEST(stretch, f32_pixels) { every_stretch(k, name, false, false, false); }
-KERNEL_TEST(stretch, f32_panels) { every_stretch(k, name, false, true, false); }
-KERNEL_TEST(stretch, f32_accumulates_into_pixels) { every_stretch(k, name, false, false, true); }
-KERNEL_TEST(stretch, f32_accumulates_into_panels) { every_stretch(k, name, false, true, true); }
-KERNEL_TEST(stretch, bf16) { every_stretch(k, name, true, false, false); }
+KERNEL_TEST(stretch, f32_pixels) {
+    every_stretch(k, name, false, false, false);
+}
+KERNEL_TEST(stretch, f32_panels) {
+    every_stretch(k, name, false, true, false);
+}
+KERNEL_TEST(stretch, f32_accumulates_into_pixels) {
+    every_stretch(k, name, false, false, true);
+}
+KERNEL_TEST(stretch, f32_accumulates_into_panels) {
+    every_stretch(k, name, false, true, true);
+}
+KERNEL_TEST(stretch, bf16) {
+    every_stretch(k, name, true, false, false);
+}
 
 KERNEL_TEST(stretch, plane) {
     for (unsigned seed = 7500; seed < 7600; seed++) {
@@ -635,8 +746,8 @@ KERNEL_TEST(stretch, plane) {
         k->stretch_plane(in, taps, count, o.data);
         CHECK(untouched(&o), "%s: wrote past %d values (seed %u)", name, count, seed);
         for (int x = 0; x < count; x++)
-            check_mix(name, (double)in[taps[x].lower], (double)in[taps[x].upper], (double)taps[x].fraction, 0, get(o.data, x, false),
-                      false, (size_t)x, seed);
+            check_mix(name, (double)in[taps[x].lower], (double)in[taps[x].upper], (double)taps[x].fraction, 0,
+                      get(o.data, x, false), false, (size_t)x, seed);
         release();
     }
 }
@@ -647,27 +758,35 @@ static void every_input(const fs_kernels *k, const char *name, int channels) {
         const size_t count = (size_t)(pixels * channels);
         uint8_t *in = input(count);
         for (size_t i = 0; i < count; i++) in[i] = i < 2 ? (uint8_t)(i * 255) : (uint8_t)fs_test_random(&s);
-        const float *scale = values((size_t)channels, false, &s, PLAIN), *shift = values((size_t)channels, false, &s, PLAIN);
+        const float *scale = values((size_t)channels, false, &s, PLAIN),
+                    *shift = values((size_t)channels, false, &s, PLAIN);
         output o = make_output(count * 4), cut = make_output(count * 4);
         own(&o, 0, count * 4), own(&cut, 0, count * 4);
         k->input_f32(in, o.data, (size_t)pixels, channels, scale, shift);
         CHECK(untouched(&o), "%s: wrote past %d pixels of %d", name, pixels, channels);
         for (size_t i = 0; i < count; i++) {
             const size_t c = i % (size_t)channels;
-            const double product = (double)in[i] * (double)scale[c], want = product + (double)shift[c], got = get(o.data, (ptrdiff_t)i, false);
-            CHECK(fabs(got - want) <= allowed(want, fabs(product) + fabs((double)shift[c]), 1, false),
+            const double scaled = (double)in[i] * (double)scale[c], want = scaled + (double)shift[c];
+            const double got = get(o.data, (ptrdiff_t)i, false);
+            CHECK(fabs(got - want) <= allowed(want, fabs(scaled) + fabs((double)shift[c]), 1, false),
                   "%s: sample %zu of %d pixels of %d is %.9g, not %.9g", name, i, pixels, channels, got, want);
         }
         const int middle = pick(&s, 0, pixels);
         k->input_f32(in, cut.data, (size_t)middle, channels, scale, shift);
-        k->input_f32(in + middle * channels, (float *)cut.data + middle * channels, (size_t)(pixels - middle), channels, scale, shift);
-        CHECK(memcmp(cut.base, o.base, o.bytes) == 0, "%s: cutting %d pixels of %d at %d changes bits", name, pixels, channels, middle);
+        k->input_f32(in + middle * channels, (float *)cut.data + middle * channels, (size_t)(pixels - middle), channels,
+                     scale, shift);
+        CHECK(memcmp(cut.base, o.base, o.bytes) == 0, "%s: cutting %d pixels of %d at %d changes bits", name, pixels,
+              channels, middle);
         release();
     }
 }
 
-KERNEL_TEST(input, three_channels) { every_input(k, name, 3); }
-KERNEL_TEST(input, four_channels) { every_input(k, name, 4); }
+KERNEL_TEST(input, three_channels) {
+    every_input(k, name, 3);
+}
+KERNEL_TEST(input, four_channels) {
+    every_input(k, name, 4);
+}
 
 static void every_sum(const fs_kernels *k, const char *name, bool half) {
     for (unsigned seed = 7700; seed < 7760; seed++) {
@@ -679,8 +798,10 @@ static void every_sum(const fs_kernels *k, const char *name, bool half) {
         output o = make_output((size_t)channels * 4);
         own(&o, 0, (size_t)channels * 4);
         memcpy(o.data, before, (size_t)channels * 4);
-        if (half) k->sum_bf16(in, stride, count, channels, o.data);
-        else k->sum_f32(in, stride, count, channels, o.data);
+        if (half)
+            k->sum_bf16(in, stride, count, channels, o.data);
+        else
+            k->sum_f32(in, stride, count, channels, o.data);
         CHECK(untouched(&o), "%s: wrote past %d sums (seed %u)", name, channels, seed);
         for (int c = 0; c < channels; c++) {
             double want = (double)before[c], scale = fabs(want);
@@ -689,15 +810,19 @@ static void every_sum(const fs_kernels *k, const char *name, bool half) {
                 want += x, scale += fabs(x);
             }
             CHECK(fabs(get(o.data, c, false) - want) <= allowed(want, scale, count, false),
-                  "%s: channel %d of %d over %d pixels is %.9g, not %.9g (seed %u)", name, c, channels, count, get(o.data, c, false),
-                  want, seed);
+                  "%s: channel %d of %d over %d pixels is %.9g, not %.9g (seed %u)", name, c, channels, count,
+                  get(o.data, c, false), want, seed);
         }
         release();
     }
 }
 
-KERNEL_TEST(sum, f32) { every_sum(k, name, false); }
-KERNEL_TEST(sum, bf16) { every_sum(k, name, true); }
+KERNEL_TEST(sum, f32) {
+    every_sum(k, name, false);
+}
+KERNEL_TEST(sum, bf16) {
+    every_sum(k, name, true);
+}
 
 // --- Labels ---
 
@@ -708,7 +833,8 @@ KERNEL_TEST(argmax, lowest_of_the_largest) {
         const ptrdiff_t stride = classes + pick(&s, 0, 5);
         float *in = values((size_t)((count - 1) * stride + classes), false, &s, (int)(seed % FILLS));
         if (seed % 2) // few distinct values: ties everywhere, also of both zeros
-            for (ptrdiff_t i = 0; i < (count - 1) * stride + classes; i++) in[i] = pick(&s, 0, 1) ? 0.0f : (float)-pick(&s, 0, 2);
+            for (ptrdiff_t i = 0; i < (count - 1) * stride + classes; i++)
+                in[i] = pick(&s, 0, 1) ? 0.0f : (float)-pick(&s, 0, 2);
         if (seed % 5 == 0) in[classes - 1] = INFINITY, in[0] = -INFINITY;
         output o = make_output((size_t)count);
         own(&o, 0, (size_t)count);
@@ -718,8 +844,8 @@ KERNEL_TEST(argmax, lowest_of_the_largest) {
             int want = classes - 1;
             for (int c = classes - 1; c >= 0; c--)
                 if (in[p * stride + c] >= in[p * stride + want]) want = c;
-            CHECK(((uint8_t *)o.data)[p] == want, "%s: pixel %d of %d, %d classes: label %d, not %d (seed %u)", name, p, count, classes,
-                  ((uint8_t *)o.data)[p], want, seed);
+            CHECK(((uint8_t *)o.data)[p] == want, "%s: pixel %d of %d, %d classes: label %d, not %d (seed %u)", name, p,
+                  count, classes, ((uint8_t *)o.data)[p], want, seed);
         }
         release();
     }
@@ -744,22 +870,25 @@ static cell make_cell(int classes, int nx, int ny, uint32_t *s) {
 }
 
 static double mix(const cell *c, int k, double fx, double fy) {
-    const double a = (double)c->corner[0][k], b = (double)c->corner[1][k], d = (double)c->corner[2][k], e = (double)c->corner[3][k];
+    const double a = (double)c->corner[0][k], b = (double)c->corner[1][k], d = (double)c->corner[2][k],
+                 e = (double)c->corner[3][k];
     const double left = a + (d - a) * fy, right = b + (e - b) * fy;
     return left + (right - left) * fx;
 }
 
-// Runs the kernel and evaluates every class at every pixel. Another label is right only where it is as good as the best, to
-// rounding; of classes with equal corners only the first may win.
-static void check_cell(const fs_kernels *k, const char *name, const cell *c, unsigned seed, uint32_t *s, bool wins[MOST_CLASSES]) {
+// Runs the kernel and evaluates every class at every pixel. Another label is right only where it is as good as the
+// best, to rounding; of classes with equal corners only the first may win.
+static void check_cell(const fs_kernels *k, const char *name, const cell *c, unsigned seed, uint32_t *s,
+                       bool wins[MOST_CLASSES]) {
     const ptrdiff_t stride = c->nx + pick(s, 0, 5);
     output o = make_output((size_t)((c->ny - 1) * stride + c->nx)), scratch = make_output((size_t)c->classes * 17);
     for (int y = 0; y < c->ny; y++) own(&o, (size_t)(y * stride), (size_t)c->nx);
     own(&scratch, 0, (size_t)c->classes * 17);
     const float *const corner[4] = {c->corner[0], c->corner[1], c->corner[2], c->corner[3]};
     k->head_cell(corner, c->classes, c->fx, c->nx, c->fy, c->ny, o.data, stride, scratch.data);
-    CHECK(untouched(&o) && untouched(&scratch), "%s: wrote outside %d x %d labels or the scratch of %d classes (seed %u)", name, c->nx,
-          c->ny, c->classes, seed);
+    CHECK(untouched(&o) && untouched(&scratch),
+          "%s: wrote outside %d x %d labels or the scratch of %d classes (seed %u)", name, c->nx, c->ny, c->classes,
+          seed);
     float size[MOST_CLASSES] = {0};
     for (int n = 0; n < c->classes; n++)
         for (int i = 0; i < 4; i++) size[n] = fmaxf(size[n], fabsf(c->corner[i][n]));
@@ -777,13 +906,13 @@ static void check_cell(const fs_kernels *k, const char *name, const cell *c, uns
             if (got == want) continue;
             const double value = mix(c, got, (double)c->fx[x], (double)c->fy[y]);
             CHECK(best - value <= 1e-5 * (double)fmaxf(size[got], size[want]),
-                  "%s: pixel %d,%d of %d x %d, %d classes: label %d at %.9g, not %d at %.9g (seed %u)", name, x, y, c->nx, c->ny,
-                  c->classes, got, value, want, best, seed);
+                  "%s: pixel %d,%d of %d x %d, %d classes: label %d at %.9g, not %d at %.9g (seed %u)", name, x, y,
+                  c->nx, c->ny, c->classes, got, value, want, best, seed);
             for (int n = 0; n < got; n++)
                 CHECK(c->corner[0][n] != c->corner[0][got] || c->corner[1][n] != c->corner[1][got] ||
                           c->corner[2][n] != c->corner[2][got] || c->corner[3][n] != c->corner[3][got],
-                      "%s: label %d although class %d is the same (pixel %d,%d of %d x %d, %d classes, seed %u)", name, got, n, x, y,
-                      c->nx, c->ny, c->classes, seed);
+                      "%s: label %d although class %d is the same (pixel %d,%d of %d x %d, %d classes, seed %u)", name,
+                      got, n, x, y, c->nx, c->ny, c->classes, seed);
         }
 }
 
@@ -871,4 +1000,28 @@ KERNEL_TEST(head_cell, winner_of_the_middle_only) {
         CHECK(wins[role[4]], "%s: class %d of %d wins nowhere (seed %u)", name, role[4], classes, 9400 + i);
         release();
     }
+}
+
+Test(tables, are_selected_by_name_best_first) {
+    const fs_kernels *const *tables = fs_kernels_runnable();
+    cr_assert_not_null(tables[0]);
+    cr_expect_eq(fs_kernels_select(NULL), tables[0]);
+    cr_expect_eq(fs_kernels_select("sse"), &fs_kernels_sse);
+    for (; *tables; tables++) {
+        cr_expect_eq(fs_kernels_select((*tables)->name), *tables, "%s", (*tables)->name);
+        if (tables[1])
+            cr_expect_geq((*tables)->lanes, tables[1]->lanes, "%s after a narrower one", tables[1]->name);
+        else
+            cr_expect_eq(*tables, &fs_kernels_sse, "%s is last", (*tables)->name);
+    }
+    cr_expect(fs_kernels_wide.lanes == 16 && fs_kernels_wide.bf16_dot);
+}
+
+// The tables are flat structures of pointers after their first members: none may be missing.
+KERNEL_TEST(tables, are_complete) {
+    cr_assert_str_eq(k->name, name);
+    void *kernel[(sizeof *k - offsetof(fs_kernels, gemm_f32)) / sizeof(void *)];
+    memcpy(kernel, (const char *)k + offsetof(fs_kernels, gemm_f32), sizeof kernel);
+    for (size_t i = 0; i < sizeof kernel / sizeof *kernel; i++)
+        cr_expect_not_null(kernel[i], "%s lacks kernel %zu", name, i);
 }

@@ -92,7 +92,8 @@ static void frames_in_flight(int threads, int in_flight) {
         uint64_t ticket = waited + 1;
         if (i % 3 == 1) {
             fscnn_status status;
-            while ((status = fscnn_wait(session, ticket, 0)) == FSCNN_ERR_TIMEOUT) {}
+            while ((status = fscnn_wait(session, ticket, 0)) == FSCNN_ERR_TIMEOUT) {
+            }
             CHECK(status == FSCNN_OK);
         } else {
             if (i % 3 == 2) ticket = submitted;
@@ -168,7 +169,8 @@ static void questions(void) {
 enum { TEAM_PHASES = 7, TEAM_FRAMES = 300, TEAM_TASKS = 13 };
 static fs_team *team;
 static atomic_int taken[TEAM_FRAMES + 1][TEAM_PHASES][TEAM_TASKS];
-static int plain[TEAM_PHASES][TEAM_TASKS]; // written in one phase, read by others in the next: a race if they overlapped
+static int plain[TEAM_PHASES]
+                [TEAM_TASKS]; // written in one phase, read by others in the next: a race if they overlapped
 
 static void team_frame(void *user, int worker, uint64_t ticket) {
     (void)worker;
