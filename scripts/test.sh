@@ -30,7 +30,8 @@ run_kind() {
     built=$SECONDS
     printf '\n== %s: tests\n' "$kind"
     ctest --test-dir "$folder" --no-tests=error --output-on-failure --parallel "$jobs" \
-        --output-junit results/ctest.xml "$@" </dev/null || echo "test: some $kind tests failed"
+        --output-junit results/ctest.xml "$@" </dev/null ||
+        { echo "test: some $kind tests failed" && touch "$folder/results/failed"; }
     results+=("$kind=$folder/results")
     timings+=("$(printf '%-8s build %4d s, tests %4d s' "$kind" $((built - began)) $((SECONDS - built)))")
 }

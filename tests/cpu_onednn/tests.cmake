@@ -6,5 +6,5 @@ foreach(isa SSE41 AVX AVX2 AVX512_CORE)
   add_test(NAME test_cpu_onednn_${isa} COMMAND test_cpu_onednn --jobs 2 --timeout 300 "--filter=onednn/every_isa_*"
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(test_cpu_onednn_${isa} PROPERTIES ENVIRONMENT ONEDNN_MAX_CPU_ISA=${isa} TIMEOUT 600 LABELS cpu
-    FAIL_REGULAR_EXPRESSION LeakSanitizer)
+    FAIL_REGULAR_EXPRESSION LeakSanitizer SKIP_REGULAR_EXPRESSION "Tested: 0 [|] Passing: 0")
 endforeach()

@@ -12,5 +12,6 @@ add_test(NAME house_calls COMMAND ${house} calls $<TARGET_OBJECTS:fs_runtime> $<
 add_test(NAME house_install COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/install.py ${CMAKE_BINARY_DIR}
   ${CMAKE_COMMAND} ${CMAKE_C_COMPILER})
 add_test(NAME house_checks_can_fail COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/test_house.py)
-list(APPEND house_tests house_exports house_calls house_install house_checks_can_fail)
+add_test(NAME house_summary COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/test_summary.py)
+list(APPEND house_tests house_exports house_calls house_install house_checks_can_fail house_summary)
 set_tests_properties(${house_tests} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS house)

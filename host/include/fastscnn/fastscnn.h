@@ -91,7 +91,7 @@ typedef struct fscnn_engine_options {
     fscnn_precision precision;
     int32_t device;             // ordinal of the GPU; ignored by the CPU backend
     const char *disable_fusion; // comma-separated names of rewrites to leave out ("all" for every one), NULL for none
-    // CPU, whose convolutions: "own"; "onednn": those of oneDNN, where the build has it, to compare with (it allocates on
+    // CPU, whose convolutions: "own"; "onednn": oneDNN's, where the build has it, to compare with (it allocates on
     // every frame); NULL or "auto": "own". Results of the two differ in rounding, so nothing else ever changes this.
     const char *kernels;
 } fscnn_engine_options;
