@@ -39,7 +39,8 @@ static void product(const fs_kernels *k, const fs_packed *w, const float *in, in
                  .bias = w->bias,
                  .relu = relu,
                  .c = out,
-                 .c_stride = w->n, .c_panel = FS_PANEL};
+                 .c_stride = w->n,
+                 .c_panel = FS_PANEL};
     g.segment[0].a = in, g.segment[0].stride = w->k, g.segment[0].k = w->k;
     k->gemm_f32(&g);
 }

@@ -10,14 +10,16 @@ FS_INLINE vf dw_load(const void *row, ptrdiff_t at, bool bf16) {
 
 FS_INLINE void dw_store(void *out, ptrdiff_t at, vf v, bool relu, bool bf16) {
     if (relu) v = vf_max(v, vf_zero());
-    if (bf16) vf_store_bf16((uint16_t *)out + at, v);
-    else vf_store((float *)out + at, v);
+    if (bf16)
+        vf_store_bf16((uint16_t *)out + at, v);
+    else
+        vf_store((float *)out + at, v);
 }
 
-// FS_DW_COLUMNS neighbouring outputs, all of whose taps exist. With constant stride and dilation a column that several of
-// them need is loaded once.
-FS_INLINE void dw_columns(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_t at, ptrdiff_t to, const int stride, const int dilation,
-                          bool bf16, bool to_bf16) {
+// FS_DW_COLUMNS neighbouring outputs, all of whose taps exist. With constant stride and dilation a column that several
+// of them need is loaded once.
+FS_INLINE void dw_columns(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_t at, ptrdiff_t to, const int stride,
+                          const int dilation, bool bf16, bool to_bf16) {
     vf acc[FS_DW_COLUMNS];
 #pragma GCC unroll 4
     for (int i = 0; i < FS_DW_COLUMNS; i++) acc[i] = bias;
@@ -45,7 +47,8 @@ FS_INLINE void dw_columns(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff
 }
 
 // One output, testing each tap: borders and what is left over.
-FS_INLINE void dw_single(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_t channel, int x, ptrdiff_t to, bool bf16, bool to_bf16) {
+FS_INLINE void dw_single(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_t channel, int x, ptrdiff_t to,
+                         bool bf16, bool to_bf16) {
     vf acc = bias;
     for (int ky = 0; ky < 3; ky++)
         for (int kx = 0; kx < 3; kx++) {
@@ -61,8 +64,8 @@ FS_INLINE void depthwise_as(const fs_depthwise *d, const int stride, const int d
     int inner0 = d->x0, inner1 = d->x1;
     while (inner0 < d->x1 && inner0 * stride - d->pad_left < d->begin) inner0++;
     while (inner1 > inner0 && (inner1 - 1) * stride - d->pad_left + 2 * dilation >= d->end) inner1--;
-    // Row by row of panels when each panel lies apart; pixels of all channels, a few columns at a time, when they lie together:
-    // either way memory is read in the order in which it lies, and the vectors of a panel share cache lines.
+    // Row by row of panels when each panel lies apart; pixels of all channels, a few columns at a time, when they lie
+    // together: either way memory is read in the order in which it lies, and the vectors of a panel share cache lines.
     const bool apart = d->panel_stride != FS_PANEL;
     const int across = apart ? d->channels / FS_PANEL : 1, deep = apart ? FS_PANEL : d->channels;
     for (int n = 0; n < across; n++) {
@@ -93,9 +96,12 @@ FS_INLINE void depthwise_as(const fs_depthwise *d, const int stride, const int d
 }
 
 FS_INLINE void depthwise(const fs_depthwise *d, bool bf16, bool to_bf16) {
-    if (d->stride == 1 && d->dilation == 1) depthwise_as(d, 1, 1, bf16, to_bf16);
-    else if (d->stride == 2 && d->dilation == 1) depthwise_as(d, 2, 1, bf16, to_bf16);
-    else if (d->stride == 1 && d->dilation == 4) depthwise_as(d, 1, 4, bf16, to_bf16);
+    if (d->stride == 1 && d->dilation == 1)
+        depthwise_as(d, 1, 1, bf16, to_bf16);
+    else if (d->stride == 2 && d->dilation == 1)
+        depthwise_as(d, 2, 1, bf16, to_bf16);
+    else if (d->stride == 1 && d->dilation == 4)
+        depthwise_as(d, 1, 4, bf16, to_bf16);
     else
         for (int n = 0; n < d->channels; n += FS_LANES) { // no published network comes here
             vf w[9];
@@ -106,6 +112,12 @@ FS_INLINE void depthwise(const fs_depthwise *d, bool bf16, bool to_bf16) {
         }
 }
 
-static void depthwise_f32(const fs_depthwise *d) { depthwise(d, false, false); }
-static void depthwise_bf16(const fs_depthwise *d) { depthwise(d, true, true); }
-static void depthwise_f32_to_bf16(const fs_depthwise *d) { depthwise(d, false, true); }
+static void depthwise_f32(const fs_depthwise *d) {
+    depthwise(d, false, false);
+}
+static void depthwise_bf16(const fs_depthwise *d) {
+    depthwise(d, true, true);
+}
+static void depthwise_f32_to_bf16(const fs_depthwise *d) {
+    depthwise(d, false, true);
+}

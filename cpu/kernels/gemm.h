@@ -22,7 +22,9 @@ typedef struct gemm_piece {
 } gemm_piece;
 
 // Where channel n of a pixel of C lies.
-FS_INLINE ptrdiff_t gemm_column(const fs_gemm *g, int n) { return n / FS_PANEL * g->c_panel + n % FS_PANEL; }
+FS_INLINE ptrdiff_t gemm_column(const fs_gemm *g, int n) {
+    return n / FS_PANEL * g->c_panel + n % FS_PANEL;
+}
 
 // `m` pixels (a constant after inlining) by `v` vectors, channels n.. ; pieces share this call's accumulators.
 FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b_tile,
@@ -50,8 +52,8 @@ FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, 
     for (int j = 0; j < v; j++)
         b[j] = b_tile + (j * FS_LANES / FS_PANEL) * panel_bytes + (j * FS_LANES % FS_PANEL) * (bf16 ? 4 : elem);
     for (int p = 0; p < count; p++) {
-        // A pointer for every third row, the others by index: twelve pointers would not fit the registers, and the compiler,
-        // left to itself, makes twelve.
+        // A pointer for every third row, the others by index: twelve pointers would not fit the registers, and the
+        // compiler, left to itself, makes twelve.
         const ptrdiff_t step = pieces[p].stride * elem;
         const char *row[(FS_TILE_M + 2) / 3];
 #pragma GCC unroll 4
@@ -103,8 +105,9 @@ FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, 
     case M: gemm_tile(g, pieces, count, b, panel_bytes, m0, n, M, v, bf16, first, last); break;
 
 // Fewer rows than a tile has.
-FS_INLINE void gemm_rows_rest(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b, ptrdiff_t panel_bytes, int m0,
-                              int rows, int n, const int v, bool bf16, bool first, bool last) {
+FS_INLINE void gemm_rows_rest(const fs_gemm *g, const gemm_piece *pieces, int count, const char *b,
+                              ptrdiff_t panel_bytes, int m0, int rows, int n, const int v, bool bf16, bool first,
+                              bool last) {
     switch (rows) {
         FS_TILE_CASE(1)
         FS_TILE_CASE(2)

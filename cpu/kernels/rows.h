@@ -44,8 +44,8 @@ static void lerp_bf16(const uint16_t *a, const uint16_t *b, float t, float *out,
         vf_store(out + i, vf_lerp(vf_load_bf16(a + i), vf_load_bf16(b + i), vt));
 }
 
-static void stretch_f32(const float *in, int begin, const fs_tap *taps, int count, int channels, ptrdiff_t in_stride, float *out,
-                        ptrdiff_t out_stride, ptrdiff_t out_panel, bool accumulate) {
+static void stretch_f32(const float *in, int begin, const fs_tap *taps, int count, int channels, ptrdiff_t in_stride,
+                        float *out, ptrdiff_t out_stride, ptrdiff_t out_panel, bool accumulate) {
     for (int x = 0; x < count; x++) {
         const float *a = in + (taps[x].lower - begin) * in_stride, *b = in + (taps[x].upper - begin) * in_stride;
         const vf t = vf_set1(taps[x].fraction);

@@ -1,4 +1,5 @@
-// Tests of the public API: what it answers, and what every misuse gets: its documented status, words, untouched outputs.
+// Tests of the public API: what it answers, and what every misuse gets: its documented status, words, untouched
+// outputs.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <stddef.h>
@@ -76,7 +77,8 @@ static size_t touched(const void *data, size_t size) {
     return n;
 }
 
-// ---- Small answers -------------------------------------------------------------------------------------------------------
+// ---- Small answers
+// -------------------------------------------------------------------------------------------------------
 
 TestSuite(api, .init = open_both, .fini = close_both);
 
@@ -87,9 +89,9 @@ Test(api, version) {
 }
 
 Test(api, status_names) {
-    static const fscnn_status all[] = {FSCNN_OK,         FSCNN_ERR_ARGUMENT, FSCNN_ERR_STATE,   FSCNN_ERR_UNSUPPORTED,
-                                       FSCNN_ERR_TIMEOUT, FSCNN_ERR_IO,       FSCNN_ERR_FORMAT,  FSCNN_ERR_WEIGHTS,
-                                       FSCNN_ERR_LIMIT,   FSCNN_ERR_MEMORY,   FSCNN_ERR_SYSTEM,  FSCNN_ERR_DEVICE,
+    static const fscnn_status all[] = {FSCNN_OK,          FSCNN_ERR_ARGUMENT, FSCNN_ERR_STATE,  FSCNN_ERR_UNSUPPORTED,
+                                       FSCNN_ERR_TIMEOUT, FSCNN_ERR_IO,       FSCNN_ERR_FORMAT, FSCNN_ERR_WEIGHTS,
+                                       FSCNN_ERR_LIMIT,   FSCNN_ERR_MEMORY,   FSCNN_ERR_SYSTEM, FSCNN_ERR_DEVICE,
                                        FSCNN_ERR_BACKEND, FSCNN_ERR_INTERNAL};
     static const int numbers[] = {0, 1, 2, 3, 4, 10, 11, 12, 13, 20, 21, 30, 31, 40};
     for (int i = 0; i < 14; i++) {
@@ -208,14 +210,15 @@ Test(api, inits_accept_null_and_set_the_size) {
     cr_expect(options.struct_size == sizeof options && options.width == 0 && options.tune == 0);
 }
 
-// ---- Engines ---------------------------------------------------------------------------------------------------------------
+// ---- Engines
+// ---------------------------------------------------------------------------------------------------------------
 
 typedef struct seed_case {
     char text[48];
 } seed_case;
-static seed_case bad_seeds[] = {{"random:"},   {"random:x"}, {"random:-1"}, {"random:+1"},
-                                {"random: 1"}, {"random:1 "}, {"random:0x1"}, {"random:1.5"},
-                                {"random:99999999999999999999999"}};
+static seed_case bad_seeds[] = {{"random:"},    {"random:x"},   {"random:-1"},
+                                {"random:+1"},  {"random: 1"},  {"random:1 "},
+                                {"random:0x1"}, {"random:1.5"}, {"random:99999999999999999999999"}};
 ParameterizedTestParameters(api_engine, bad_seeds) {
     return cr_make_param_array(seed_case, bad_seeds, sizeof bad_seeds / sizeof bad_seeds[0]);
 }
@@ -349,9 +352,10 @@ Test(api_engine, files_and_memory) {
     }
     cr_expect_arr_eq(answers[0], answers[1], sizeof answers[0]);
 
-    test_file_remove(&file, "cls.conv.weight");
+    test_file_remove(&file, "cls.conv.conv.weight");
     bytes lacking = test_file_bytes(&file);
-    expect_failure(fscnn_engine_open_memory(lacking.data, lacking.size, NULL, &e), FSCNN_ERR_WEIGHTS, "cls.conv", "lacking");
+    expect_failure(fscnn_engine_open_memory(lacking.data, lacking.size, NULL, &e), FSCNN_ERR_WEIGHTS, "cls.conv",
+                   "lacking");
     cr_expect_null(e);
     bytes_free(&lacking);
     test_file_free(&file);
@@ -393,7 +397,8 @@ Test(api_engine, metadata_reaches_the_caller) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- Sessions --------------------------------------------------------------------------------------------------------------
+// ---- Sessions
+// --------------------------------------------------------------------------------------------------------------
 
 typedef struct session_case {
     int width, height, threads, in_flight, tune;
@@ -514,7 +519,8 @@ Test(api_session, outlives_the_engine_handle, .init = open_both) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- Frames and outputs -----------------------------------------------------------------------------------------------------
+// ---- Frames and outputs
+// -----------------------------------------------------------------------------------------------------
 
 typedef struct frame_case {
     char what[28];
@@ -586,7 +592,8 @@ ParameterizedTest(frame_case *c, api_frames, fields, .init = open_both, .fini = 
     uint64_t ticket = 12345;
     expect_failure(fscnn_submit(session, &wide.f, &outputs, &ticket), c->want, c->fragment, c->what);
     cr_expect_eq(ticket, 12345);
-    cr_expect(touched(labels, sizeof labels) == 0 && touched(logits, sizeof logits) == 0, "%s: outputs written", c->what);
+    cr_expect(touched(labels, sizeof labels) == 0 && touched(logits, sizeof logits) == 0, "%s: outputs written",
+              c->what);
     // A refused frame costs no place among those in flight.
     const fscnn_frame frame = good_frame();
     cr_expect_eq(fscnn_run(session, &frame, &outputs), FSCNN_OK, "%s: %s", c->what, fscnn_error());
@@ -658,7 +665,8 @@ Test(api_frames, null_arguments, .init = open_both, .fini = close_both) {
     cr_expect(ticket == 12345 && touched(labels, sizeof labels) == 0);
 }
 
-// ---- Tickets ------------------------------------------------------------------------------------------------------------------
+// ---- Tickets
+// ------------------------------------------------------------------------------------------------------------------
 
 Test(api_tickets, order_and_misuse, .init = open_both, .fini = close_both) {
     const fscnn_frame frame = good_frame();
@@ -735,15 +743,16 @@ Test(api_tickets, structs_are_copied, .init = open_both, .fini = close_both) {
     cr_expect_eq(touched(labels, sizeof labels), sizeof labels);
 }
 
-// ---- Plan, log ------------------------------------------------------------------------------------------------------------------
+// ---- Plan, log
+// ------------------------------------------------------------------------------------------------------------------
 
 typedef struct plan_case {
     fscnn_plan_format format;
     char begins[16], device[12];
 } plan_case;
 static plan_case plans[] = {
-    {FSCNN_PLAN_TEXT, "", ""},        {FSCNN_PLAN_TEXT, "", "h100"},         {FSCNN_PLAN_JSON, "{", ""},
-    {FSCNN_PLAN_JSON, "{", "a100"},   {FSCNN_PLAN_DOT, "digraph", ""},       {FSCNN_PLAN_DOT, "digraph", "orin"},
+    {FSCNN_PLAN_TEXT, "", ""},        {FSCNN_PLAN_TEXT, "", "h100"},   {FSCNN_PLAN_JSON, "{", ""},
+    {FSCNN_PLAN_JSON, "{", "a100"},   {FSCNN_PLAN_DOT, "digraph", ""}, {FSCNN_PLAN_DOT, "digraph", "orin"},
     {FSCNN_PLAN_TEXT, "", "rtx4090"}, {FSCNN_PLAN_JSON, "{", "cpu"},
 };
 ParameterizedTestParameters(api_plan, formats) {
@@ -751,7 +760,8 @@ ParameterizedTestParameters(api_plan, formats) {
 }
 ParameterizedTest(plan_case *c, api_plan, formats, .init = open_both, .fini = close_both) {
     char *text = NULL;
-    cr_assert_eq(fscnn_session_plan(session, c->format, c->device[0] ? c->device : NULL, &text), FSCNN_OK, "%s", fscnn_error());
+    cr_assert_eq(fscnn_session_plan(session, c->format, c->device[0] ? c->device : NULL, &text), FSCNN_OK, "%s",
+                 fscnn_error());
     cr_assert_not_null(text);
     cr_expect_eq(strncmp(text, c->begins, strlen(c->begins)), 0, "%.40s", text);
     static const char *const steps[] = {"ltd", "gfe.b1.0", "gfe.b3.2", "ppm", "ffm", "head"};
@@ -759,9 +769,12 @@ ParameterizedTest(plan_case *c, api_plan, formats, .init = open_both, .fini = cl
     int depth = 0; // brackets match outside strings
     bool quoted = false;
     for (const char *p = text; *p && c->format != FSCNN_PLAN_TEXT; p++) {
-        if (*p == '\\' && quoted && p[1]) p++;
-        else if (*p == '"') quoted = !quoted;
-        else if (!quoted) depth += *p == '{' || *p == '[' ? 1 : *p == '}' || *p == ']' ? -1 : 0;
+        if (*p == '\\' && quoted && p[1])
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            depth += *p == '{' || *p == '[' ? 1 : *p == '}' || *p == ']' ? -1 : 0;
         cr_assert_geq(depth, 0);
     }
     cr_expect(depth == 0 && !quoted);
@@ -774,9 +787,11 @@ Test(api_plan, misuse, .init = open_both, .fini = close_both) {
     expect_failure(fscnn_session_plan(NULL, FSCNN_PLAN_TEXT, NULL, &text), FSCNN_ERR_ARGUMENT, "NULL", "session");
     expect_failure(fscnn_session_plan(session, FSCNN_PLAN_TEXT, NULL, NULL), FSCNN_ERR_ARGUMENT, "NULL", "text");
     expect_failure(fscnn_session_plan(session, (fscnn_plan_format)3, NULL, &text), FSCNN_ERR_ARGUMENT, "3", "format 3");
-    expect_failure(fscnn_session_plan(session, (fscnn_plan_format)-1, NULL, &text), FSCNN_ERR_ARGUMENT, "-1", "format -1");
+    expect_failure(fscnn_session_plan(session, (fscnn_plan_format)-1, NULL, &text), FSCNN_ERR_ARGUMENT, "-1",
+                   "format -1");
     expect_failure(fscnn_session_plan(session, FSCNN_PLAN_TEXT, "abacus", &text), FSCNN_ERR_ARGUMENT, "h100", "device");
-    expect_failure(fscnn_session_plan(session, FSCNN_PLAN_TEXT, "", &text), FSCNN_ERR_ARGUMENT, "known", "empty device");
+    expect_failure(fscnn_session_plan(session, FSCNN_PLAN_TEXT, "", &text), FSCNN_ERR_ARGUMENT, "known",
+                   "empty device");
     cr_expect_eq((void *)text, (void *)labels);
 }
 

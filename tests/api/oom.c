@@ -85,9 +85,9 @@ static void expect_working_engine(void) {
 }
 
 static oom_case cases[] = {
-    {"random", false, "", 1},  {"random", true, "", 2},    {"file", false, "", 1},  {"file", true, "", 2},
-    {"memory", false, "", 1},  {"memory", true, "", 2},    {"session", false, "", 1}, {"session", true, "", 2},
-    {"session", true, "all", 1}, {"session", false, "all", 2}, {"tuned", false, "", 1}, {"tuned", true, "", 2},
+    {"random", false, "", 1},    {"random", true, "", 2},      {"file", false, "", 1},    {"file", true, "", 2},
+    {"memory", false, "", 1},    {"memory", true, "", 2},      {"session", false, "", 1}, {"session", true, "", 2},
+    {"session", true, "all", 1}, {"session", false, "all", 2}, {"tuned", false, "", 1},   {"tuned", true, "", 2},
 };
 ParameterizedTestParameters(oom, every_allocation_fails) {
     return cr_make_param_array(oom_case, cases, sizeof cases / sizeof cases[0]);
@@ -103,8 +103,9 @@ ParameterizedTest(oom_case *c, oom, every_allocation_fails) {
         const fscnn_status status = attempt(c, &made);
         const bool fired = fs_mem_fault_fired();
         fs_mem_fail_at(0, false);
-        cr_expect(fs_mem_live_blocks() == before && fs_mem_live_bytes() == bytes_before, "%s, allocation %llu: %zu blocks kept",
-                  c->what, (unsigned long long)n, fs_mem_live_blocks() - before);
+        cr_expect(fs_mem_live_blocks() == before && fs_mem_live_bytes() == bytes_before,
+                  "%s, allocation %llu: %zu blocks kept", c->what, (unsigned long long)n,
+                  fs_mem_live_blocks() - before);
         if (!fired) {
             cr_expect(status == FSCNN_OK && made, "%s: %s", c->what, fscnn_error());
             break;

@@ -2,3 +2,11 @@
 set(api ${CMAKE_CURRENT_LIST_DIR})
 fs_criterion_test(test_api ${api}/api.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
 fs_criterion_test(test_api_oom ${api}/oom.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
+
+# The shared library as an application has it; the program's own malloc and the like must be seen from there.
+add_executable(test_api_frame_path ${api}/frame_path.c)
+target_link_libraries(test_api_frame_path PRIVATE fastscnn fs_flags Threads::Threads ${CMAKE_DL_LIBS})
+set_target_properties(test_api_frame_path PROPERTIES ENABLE_EXPORTS ON)
+target_compile_options(test_api_frame_path PRIVATE -fno-builtin -fvisibility=default)
+add_test(NAME test_api_frame_path COMMAND test_api_frame_path)
+set_tests_properties(test_api_frame_path PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)

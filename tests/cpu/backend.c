@@ -39,7 +39,8 @@ static void run(fscnn_session *session, const fscnn_frame *frame, uint8_t *label
     cr_assert_eq(fscnn_run(session, frame, &outputs), FSCNN_OK, "%s", fscnn_error());
 }
 
-// ---- Golden cases: every table, both precisions ----------------------------------------------------------------------
+// ---- Golden cases: every table, both precisions
+// ----------------------------------------------------------------------
 
 typedef struct golden_case {
     char name[FS_GOLDEN_NAME], table[16];
@@ -115,7 +116,8 @@ Test(cpu_golden, isa_is_a_limit) {
     fs_weights_free(&weights);
 }
 
-// ---- The scalar reference: odd sizes, all variants ---------------------------------------------------------------------
+// ---- The scalar reference: odd sizes, all variants
+// ---------------------------------------------------------------------
 
 typedef struct reference_case {
     fs_variant variant;
@@ -156,8 +158,7 @@ ParameterizedTest(reference_case *c, cpu_reference, odd_sizes) {
             fscnn_engine *engine = fs_test_engine(&weights, precisions[p], tables[t], NULL);
             fscnn_session *session = fs_test_session(engine, c->height, c->width, 1);
             run(session, &input, labels, logits);
-            const fs_difference d =
-                fs_test_compare(pixels, c->classes, want_labels, want, labels, logits, FP32_MARGIN);
+            const fs_difference d = fs_test_compare(pixels, c->classes, want_labels, want, labels, logits, FP32_MARGIN);
             char what[128];
             snprintf(what, sizeof what, "%s %dx%d, %d classes, %d channels, %s, %s", fs_variant_name(c->variant),
                      c->height, c->width, c->classes, c->channels, tables[t]->name, fs_precision_name(precisions[p]));
@@ -175,7 +176,8 @@ ParameterizedTest(reference_case *c, cpu_reference, odd_sizes) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- Fusion switched off, one rewrite at a time and all together ---------------------------------------------------------
+// ---- Fusion switched off, one rewrite at a time and all together
+// ---------------------------------------------------------
 
 typedef struct fusion_case {
     char off[32];
@@ -221,7 +223,8 @@ ParameterizedTest(fusion_case *c, cpu_fusion, off_changes_only_rounding) {
     fs_free(frame);
 }
 
-// ---- Frame formats --------------------------------------------------------------------------------------------------------
+// ---- Frame formats
+// --------------------------------------------------------------------------------------------------------
 
 enum { F_HEIGHT = 66, F_WIDTH = 75, F_PIXELS = F_HEIGHT * F_WIDTH, F_CLASSES = 19, F_STRIDE = 4 * F_WIDTH + 13 };
 
@@ -246,9 +249,9 @@ typedef struct format_case {
     bool padded;
 } format_case;
 static format_case formats[] = {
-    {FSCNN_RGB8, 3, true},   {FSCNN_BGR8, 3, false},  {FSCNN_BGR8, 3, true},   {FSCNN_RGBA8, 3, false},
-    {FSCNN_RGBA8, 3, true},  {FSCNN_BGRA8, 3, false}, {FSCNN_BGRA8, 3, true},  {FSCNN_GRAY8, 3, false},
-    {FSCNN_GRAY8, 3, true},  {FSCNN_RGBA8, 4, true},  {FSCNN_BGRA8, 4, false}, {FSCNN_BGRA8, 4, true},
+    {FSCNN_RGB8, 3, true},  {FSCNN_BGR8, 3, false},  {FSCNN_BGR8, 3, true},   {FSCNN_RGBA8, 3, false},
+    {FSCNN_RGBA8, 3, true}, {FSCNN_BGRA8, 3, false}, {FSCNN_BGRA8, 3, true},  {FSCNN_GRAY8, 3, false},
+    {FSCNN_GRAY8, 3, true}, {FSCNN_RGBA8, 4, true},  {FSCNN_BGRA8, 4, false}, {FSCNN_BGRA8, 4, true},
 };
 ParameterizedTestParameters(cpu_formats, give_what_rgb_gives) {
     return cr_make_param_array(format_case, formats, sizeof formats / sizeof formats[0]);
@@ -283,7 +286,8 @@ ParameterizedTest(format_case *c, cpu_formats, give_what_rgb_gives) {
     fs_free(rgba);
 }
 
-// ---- Outputs --------------------------------------------------------------------------------------------------------------
+// ---- Outputs
+// --------------------------------------------------------------------------------------------------------------
 
 typedef struct output_case {
     char off[8];
@@ -328,8 +332,10 @@ ParameterizedTest(output_case *c, cpu_outputs, strides_and_map) {
         size_t wrong = 0, touched = 0;
         for (int i = 0; i < (int)sizeof wide; i++) {
             const int at = i - GUARD, x = at % STRIDE, y = at / STRIDE;
-            if (at < 0 || y >= F_HEIGHT || x >= F_WIDTH) touched += wide[i] != 0xee;
-            else wrong += wide[i] != (mapped ? map[plain[y * F_WIDTH + x]] : plain[y * F_WIDTH + x]);
+            if (at < 0 || y >= F_HEIGHT || x >= F_WIDTH)
+                touched += wide[i] != 0xee;
+            else
+                wrong += wide[i] != (mapped ? map[plain[y * F_WIDTH + x]] : plain[y * F_WIDTH + x]);
         }
         cr_expect(wrong == 0 && touched == 0, "mapped %d: %zu wrong, %zu touched outside", mapped, wrong, touched);
     }
@@ -359,7 +365,7 @@ typedef struct head_case {
     fs_variant variant;
     int height, width, classes;
 } head_case;
-static head_case heads[] = {{FS_PAPER, 97, 131, 19}, {FS_TRAMAC, 64, 64, 19},  {FS_MMSEG, 65, 67, 2},
+static head_case heads[] = {{FS_PAPER, 97, 131, 19}, {FS_TRAMAC, 64, 64, 19},    {FS_MMSEG, 65, 67, 2},
                             {FS_PAPER, 64, 64, 255}, {FS_PADDLESEG, 200, 64, 7}, {FS_LEFTTHOMAS, 64, 200, 31}};
 ParameterizedTestParameters(cpu_outputs, labels_are_the_argmax) {
     return cr_make_param_array(head_case, heads, sizeof heads / sizeof heads[0]);
@@ -387,7 +393,8 @@ ParameterizedTest(head_case *c, cpu_outputs, labels_are_the_argmax) {
                 }
                 if (labels[i] == best) continue;
                 others++;
-                if (labels[i] >= c->classes || logits[best * pixels + i] - logits[labels[i] * pixels + i] > 2e-6f * size)
+                if (labels[i] >= c->classes ||
+                    logits[best * pixels + i] - logits[labels[i] * pixels + i] > 2e-6f * size)
                     wrong++;
             }
             cr_expect(wrong == 0 && others <= pixels / 1000 + 1, "%s %s: %zu of %zu other labels are no ties",

@@ -1,5 +1,5 @@
-// Tests of single chains: any cut into tasks gives the same bits, whatever the scratch memory holds, and nothing but the
-// output map and the scratch memory is written.
+// Tests of single chains: any cut into tasks gives the same bits, whatever the scratch memory holds, and nothing but
+// the output map and the scratch memory is written.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <stdio.h>
@@ -42,8 +42,7 @@ typedef struct chain_world {
 static void open_world(chain_world *w, const chain_case *c) {
     memset(w, 0, sizeof *w);
     fs_weights weights = fs_test_weights(c->variant, 19, c->channels, 3);
-    const fs_kernels *table =
-        strcmp(c->table, "best") == 0 ? fs_kernels_select(NULL) : fs_test_table(c->table);
+    const fs_kernels *table = strcmp(c->table, "best") == 0 ? fs_kernels_select(NULL) : fs_test_table(c->table);
     cr_assert_eq(fs_cpu_engine_open_with(&weights, c->precision, table, &w->engine), FS_OK);
     w->plan = fs_calloc(1, sizeof *w->plan);
     fs_plan_options options = {.precision = c->precision,
@@ -66,8 +65,10 @@ static void open_world(chain_world *w, const chain_case *c) {
             const float x = fs_test_uniform(&state, -2, 4);
             uint32_t u;
             memcpy(&u, &x, 4);
-            if (half) memcpy(w->before + p->offset + i, (char *)&u + 2, 2);
-            else memcpy(w->before + p->offset + i, &x, 4);
+            if (half)
+                memcpy(w->before + p->offset + i, (char *)&u + 2, 2);
+            else
+                memcpy(w->before + p->offset + i, &x, 4);
         }
     }
     w->pooled = fs_malloc(FS_PYRAMID_CELLS * 128, sizeof(float));

@@ -18,8 +18,8 @@
 #define FS_TEST_SANITIZED false
 #endif
 
-// The kernel texts compiled for 16 lanes of plain C (tier_wide.c): the tiling of AVX-512 and the bf16 dot product run on
-// every machine.
+// The kernel texts compiled for 16 lanes of plain C (tier_wide.c): the tiling of AVX-512 and the bf16 dot product run
+// on every machine.
 extern const fs_kernels fs_kernels_wide;
 
 enum { FS_TEST_TABLES = 8 };

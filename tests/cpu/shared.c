@@ -18,7 +18,8 @@
 
 #define BF16_L2 0.12
 
-// ---- The index: a JSON list of flat objects ----------------------------------------------------------------------------
+// ---- The index: a JSON list of flat objects
+// ----------------------------------------------------------------------------
 
 typedef struct entry {
     char checkpoint[64], input[64], expected[96];
@@ -69,7 +70,8 @@ Test(shared_index, is_understood) {
     cr_expect_eq(parse_index("", entries), 0);
 }
 
-// ---- Golden checkpoints ------------------------------------------------------------------------------------------------------
+// ---- Golden checkpoints
+// ------------------------------------------------------------------------------------------------------
 
 static bool ends_with(const char *text, const char *end) {
     return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
@@ -208,7 +210,8 @@ ParameterizedTest(entry *e, shared_golden, every_entry) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- The trained model on CamVid ----------------------------------------------------------------------------------------------
+// ---- The trained model on CamVid
+// ----------------------------------------------------------------------------------------------
 
 enum { CLASSES = 11, IMAGES = 147 };
 
@@ -287,7 +290,8 @@ Test(shared_camvid, trained_model) {
     }
     const double accuracy = (double)right / (double)valid;
     const double agree = (double)same / (double)total, agree_emulated = (double)same_emulated / (double)tried;
-    fprintf(stderr, "CamVid test: mIoU %.5f, pixel accuracy %.5f; bf16 labels %.5f like fp32, with bf16 products %.5f\n", iou,
+    fprintf(stderr,
+            "CamVid test: mIoU %.5f, pixel accuracy %.5f; bf16 labels %.5f like fp32, with bf16 products %.5f\n", iou,
             accuracy, agree, agree_emulated);
     cr_expect_float_eq(iou, 0.4847, 0.0005, "mIoU %.5f", iou);
     cr_expect_float_eq(accuracy, 0.8146, 0.0005, "pixel accuracy %.5f", accuracy);

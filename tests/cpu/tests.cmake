@@ -3,9 +3,10 @@ set(cpu ${CMAKE_CURRENT_LIST_DIR})
 add_library(fs_test_network STATIC ${cpu}/network.c ${cpu}/tier_wide.c)
 target_link_libraries(fs_test_network PUBLIC fastscnn_internal PkgConfig::CRITERION)
 # Vectors of 64 bytes are passed between static functions only, so no ABI is at stake; arrays are filled as far as used.
-set_source_files_properties(${cpu}/tier_wide.c PROPERTIES COMPILE_FLAGS "${FS_PLAIN_KERNEL_FLAGS} -Wno-psabi -Wno-maybe-uninitialized")
+set_source_files_properties(${cpu}/tier_wide.c PROPERTIES
+  COMPILE_FLAGS "${FS_PLAIN_KERNEL_FLAGS} -Wno-psabi -Wno-maybe-uninitialized")
 
-foreach(name kernels chains exact backend shared)
+foreach(name kernels parts chains exact backend shared)
   fs_criterion_test(test_cpu_${name} ${cpu}/${name}.c LABELS cpu)
   target_link_libraries(test_cpu_${name} PRIVATE fs_test_network)
 endforeach()
