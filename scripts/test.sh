@@ -42,8 +42,7 @@ for kind in "${kinds[@]}"; do
     # Checks of the tree and of scripts say nothing new under a sanitizer.
     asan) run_kind asan all --label-exclude 'house|python|slow' ;;
     # Criterion cannot run under the race detector, so this build has the plain threaded programs only.
-    # Of its kernels only the portable ones are instrumented.
-    tsan) FASTSCNN_CPU_ISA=sse run_kind tsan threaded_tests --label-regex threads ;;
+    tsan) run_kind tsan threaded_tests --label-regex threads ;;
     *) echo "test.sh: unknown kind '$kind'; known: release, asan, tsan" >&2 && exit 2 ;;
     esac
 done

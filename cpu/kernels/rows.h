@@ -70,24 +70,30 @@ static void stretch_bf16(const float *in, int begin, const fs_tap *taps, int cou
     }
 }
 
-// 3 (or 4) vectors hold a whole number of pixels, so scale and shift repeat with that period.
+// 3 (or 4) vectors hold a whole number of pixels, so scale and shift repeat with that period. Raw values (scale 1,
+// shift 0), which the fused stem takes, need neither.
 static void input_f32(const uint8_t *in, float *out, size_t pixels, int channels, const float *scale,
                       const float *shift) {
     float s[4 * FS_LANES], o[4 * FS_LANES];
     const size_t period = (size_t)channels * FS_LANES, count = pixels * (size_t)channels;
-    for (size_t i = 0; i < period; i++) s[i] = scale[i % (size_t)channels], o[i] = shift[i % (size_t)channels];
-    size_t i = 0;
-    // vf_load_u8 may read 16 bytes for fewer lanes: stay clear of the row's end.
-    for (; i + period + 16 <= count; i += period)
-        for (size_t j = 0; j < period; j += FS_LANES)
-            vf_store(out + i + j, vf_fma(vf_load_u8(in + i + j), vf_load(s + j), vf_load(o + j)));
-    for (; i < count; i++) {
-        uint8_t one[16] = {in[i]};
-        float lane[FS_LANES];
-        vf_store(lane,
-                 vf_fma(vf_load_u8(one), vf_set1(scale[i % (size_t)channels]), vf_set1(shift[i % (size_t)channels])));
-        out[i] = lane[0];
+    bool raw = true;
+    for (int c = 0; c < channels; c++) raw &= scale[c] == 1.0f && shift[c] == 0.0f;
+    for (size_t i = 0; i < period && !raw; i++) s[i] = scale[i % (size_t)channels], o[i] = shift[i % (size_t)channels];
+    size_t phase = 0, i = 0;
+    for (; i + FS_LANES <= count; i += FS_LANES) {
+        vf v = vf_load_u8(in + i);
+        if (!raw) v = vf_fma(v, vf_load(s + phase), vf_load(o + phase));
+        vf_store(out + i, v);
+        phase = phase + FS_LANES == period ? 0 : phase + FS_LANES;
     }
+    if (i == count) return;
+    uint8_t rest[FS_LANES] = {0}; // a vector must not read past the row
+    float last[FS_LANES];
+    memcpy(rest, in + i, count - i);
+    vf v = vf_load_u8(rest);
+    if (!raw) v = vf_fma(v, vf_load(s + phase), vf_load(o + phase));
+    vf_store(last, v);
+    memcpy(out + i, last, (count - i) * sizeof *out);
 }
 
 static void sum_f32(const float *in, ptrdiff_t stride, int count, int channels, float *sums) {
