@@ -77,8 +77,7 @@ static size_t touched(const void *data, size_t size) {
     return n;
 }
 
-// ---- Small answers
-// -------------------------------------------------------------------------------------------------------
+// ---- Small answers -------------------------------------------------------------------------------------------------
 
 TestSuite(api, .init = open_both, .fini = close_both);
 
@@ -210,8 +209,7 @@ Test(api, inits_accept_null_and_set_the_size) {
     cr_expect(options.struct_size == sizeof options && options.width == 0 && options.tune == 0);
 }
 
-// ---- Engines
-// ---------------------------------------------------------------------------------------------------------------
+// ---- Engines -------------------------------------------------------------------------------------------------------
 
 typedef struct seed_case {
     char text[48];
@@ -397,8 +395,7 @@ Test(api_engine, metadata_reaches_the_caller) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- Sessions
-// --------------------------------------------------------------------------------------------------------------
+// ---- Sessions ------------------------------------------------------------------------------------------------------
 
 typedef struct session_case {
     int width, height, threads, in_flight, tune;
@@ -519,8 +516,7 @@ Test(api_session, outlives_the_engine_handle, .init = open_both) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- Frames and outputs
-// -----------------------------------------------------------------------------------------------------
+// ---- Frames and outputs --------------------------------------------------------------------------------------------
 
 typedef struct frame_case {
     char what[28];
@@ -669,8 +665,7 @@ Test(api_frames, null_arguments, .init = open_both, .fini = close_both) {
     cr_expect(ticket == 12345 && touched(labels, sizeof labels) == 0);
 }
 
-// ---- Tickets
-// ------------------------------------------------------------------------------------------------------------------
+// ---- Tickets -------------------------------------------------------------------------------------------------------
 
 Test(api_tickets, order_and_misuse, .init = open_both, .fini = close_both) {
     const fscnn_frame frame = good_frame();
@@ -747,8 +742,7 @@ Test(api_tickets, structs_are_copied, .init = open_both, .fini = close_both) {
     cr_expect_eq(touched(labels, sizeof labels), sizeof labels);
 }
 
-// ---- Plan, log
-// ------------------------------------------------------------------------------------------------------------------
+// ---- Plan, log -----------------------------------------------------------------------------------------------------
 
 typedef struct plan_case {
     fscnn_plan_format format;

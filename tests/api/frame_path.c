@@ -16,16 +16,19 @@
 
 #include "fastscnn/fastscnn.h"
 
+// A sanitizer brings its own malloc and locks, which stay in place then: the frames run, nearly uncounted.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
+#define SANITIZED 1
 #elif defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define SANITIZED false
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
 #endif
 
-// ---- Counting
-// ------------------------------------------------------------------------------------------------------------
+// ---- Counting ------------------------------------------------------------------------------------------------------
 
 enum { ALLOCATE, GIVE_BACK, MAP, THREAD, LOCK, WAIT, KINDS };
 static const char *const kind_names[KINDS] = {"allocations", "frees", "mmaps", "threads", "locks", "condition waits"};
@@ -35,19 +38,6 @@ static atomic_int threads_allowed = 1 << 30; // pthread_create fails after that 
 
 static void count(int kind) {
     if (atomic_load_explicit(&counting, memory_order_relaxed)) atomic_fetch_add(&calls[kind], 1);
-}
-
-// dlsym itself allocates on some systems: such a call gets memory from here.
-static _Alignas(64) char early[65536];
-static size_t early_used;
-static void *early_memory(size_t bytes) {
-    void *at = early + early_used;
-    early_used += (bytes + 63) & ~(size_t)63;
-    if (early_used > sizeof early) abort();
-    return at;
-}
-static bool is_early(const void *p) {
-    return (const char *)p >= early && (const char *)p < early + sizeof early;
 }
 
 static _Thread_local bool looking_up;
@@ -77,7 +67,20 @@ typedef int (*create_fn)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
 typedef int (*lock_fn)(pthread_mutex_t *);
 typedef int (*wait_fn)(pthread_cond_t *, pthread_mutex_t *);
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !SANITIZED
+// dlsym itself allocates on some systems: such a call gets memory from here.
+static _Alignas(64) char early[65536];
+static size_t early_used;
+static void *early_memory(size_t bytes) {
+    void *at = early + early_used;
+    early_used += (bytes + 63) & ~(size_t)63;
+    if (early_used > sizeof early) abort();
+    return at;
+}
+static bool is_early(const void *p) {
+    return (const char *)p >= early && (const char *)p < early + sizeof early;
+}
+
 void *malloc(size_t bytes) {
     if (looking_up) return early_memory(bytes);
     NEXT(malloc_fn, "malloc")
@@ -144,8 +147,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return next(thread, attributes, start, argument);
 }
 
-// ---- Checks
-// ----------------------------------------------------------------------------------------------------------------
+// ---- Checks --------------------------------------------------------------------------------------------------------
 
 static int failures;
 
@@ -193,7 +195,7 @@ static float logits[HEIGHT * WIDTH * CLASSES];
 
 // The counters count: else nothing below would mean anything.
 static void counters_work(void) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !SANITIZED
     pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     begin();
     void *volatile a = malloc(10);

@@ -39,8 +39,7 @@ static void run(fscnn_session *session, const fscnn_frame *frame, uint8_t *label
     cr_assert_eq(fscnn_run(session, frame, &outputs), FSCNN_OK, "%s", fscnn_error());
 }
 
-// ---- Golden cases: every table, both precisions
-// ----------------------------------------------------------------------
+// ---- Golden cases: every table, both precisions --------------------------------------------------------------------
 
 typedef struct golden_case {
     char name[FS_GOLDEN_NAME], table[16];
@@ -116,8 +115,7 @@ Test(cpu_golden, isa_is_a_limit) {
     fs_weights_free(&weights);
 }
 
-// ---- The scalar reference: odd sizes, all variants
-// ---------------------------------------------------------------------
+// ---- The scalar reference: odd sizes, all variants -----------------------------------------------------------------
 
 typedef struct reference_case {
     fs_variant variant;
@@ -176,8 +174,7 @@ ParameterizedTest(reference_case *c, cpu_reference, odd_sizes) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- Fusion switched off, one rewrite at a time and all together
-// ---------------------------------------------------------
+// ---- Fusion switched off, one rewrite at a time and all together ---------------------------------------------------
 
 typedef struct fusion_case {
     char off[32];
@@ -223,8 +220,7 @@ ParameterizedTest(fusion_case *c, cpu_fusion, off_changes_only_rounding) {
     fs_free(frame);
 }
 
-// ---- Frame formats
-// --------------------------------------------------------------------------------------------------------
+// ---- Frame formats -------------------------------------------------------------------------------------------------
 
 enum { F_HEIGHT = 66, F_WIDTH = 75, F_PIXELS = F_HEIGHT * F_WIDTH, F_CLASSES = 19, F_STRIDE = 4 * F_WIDTH + 13 };
 
@@ -286,8 +282,7 @@ ParameterizedTest(format_case *c, cpu_formats, give_what_rgb_gives) {
     fs_free(rgba);
 }
 
-// ---- Outputs
-// --------------------------------------------------------------------------------------------------------------
+// ---- Outputs -------------------------------------------------------------------------------------------------------
 
 typedef struct output_case {
     char off[8];

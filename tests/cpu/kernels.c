@@ -853,6 +853,7 @@ KERNEL_TEST(argmax, lowest_of_the_largest) {
 
 typedef struct cell {
     int classes, nx, ny;
+    bool exact; // no float operation rounds, so no other label is as good
     float *corner[4], *fx, *fy;
 } cell;
 
@@ -904,6 +905,8 @@ static void check_cell(const fs_kernels *k, const char *name, const cell *c, uns
             CHECK(got < c->classes, "%s: label %d of %d classes (seed %u)", name, got, c->classes, seed);
             if (wins) wins[got] = true;
             if (got == want) continue;
+            CHECK(!c->exact, "%s: pixel %d,%d of %d x %d, %d classes: label %d, not %d, without rounding (seed %u)",
+                  name, x, y, c->nx, c->ny, c->classes, got, want, seed);
             const double value = mix(c, got, (double)c->fx[x], (double)c->fy[y]);
             CHECK(best - value <= 1e-5 * (double)fmaxf(size[got], size[want]),
                   "%s: pixel %d,%d of %d x %d, %d classes: label %d at %.9g, not %d at %.9g (seed %u)", name, x, y,
@@ -954,6 +957,21 @@ KERNEL_TEST(head_cell, ties_go_to_the_lowest) {
         for (int n = 0; n < c.classes; n++)
             for (int j = 0; j < 4; j++) c.corner[j][n] = (float)pick(&s, 0, i % 2 ? 1 : 3);
         check_cell(k, name, &c, 9200 + i, &s, NULL);
+        release();
+    }
+}
+
+// Small integers at sixteenths of the cell: every operation is exact, and so are the ties.
+KERNEL_TEST(head_cell, ties_without_rounding) {
+    for (unsigned i = 0; i < 120; i++) {
+        uint32_t s = 9500 + i;
+        cell c = make_cell(i % 4 ? pick(&s, 2, 12) : any_classes(i, &s), pick(&s, 1, 21), pick(&s, 1, 20), &s);
+        c.exact = true;
+        for (int x = 0; x < c.nx; x++) c.fx[x] = (float)pick(&s, 0, 16) / 16;
+        for (int y = 0; y < c.ny; y++) c.fy[y] = (float)pick(&s, 0, 16) / 16;
+        for (int n = 0; n < c.classes; n++)
+            for (int j = 0; j < 4; j++) c.corner[j][n] = (float)pick(&s, -3, 3);
+        check_cell(k, name, &c, 9500 + i, &s, NULL);
         release();
     }
 }

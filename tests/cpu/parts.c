@@ -11,8 +11,7 @@
 #include "runtime/base/mem.h"
 #include "tests/cpu/network.h"
 
-// ---- The head: labels and logits of a map, against upsampling everything and taking the largest
-// ---------------------------
+// ---- The head: labels and logits of a map, against upsampling everything and taking the largest --------------------
 
 typedef struct head_case {
     int height, width, classes;
@@ -115,8 +114,7 @@ ParameterizedTest(head_case *c, cpu_head, whole_maps) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- Pyramid pooling
-// -----------------------------------------------------------------------------------------------------------
+// ---- Pyramid pooling -----------------------------------------------------------------------------------------------
 
 typedef struct pool_case {
     int h, w, stride;

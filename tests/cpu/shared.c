@@ -18,8 +18,7 @@
 
 #define BF16_L2 0.12
 
-// ---- The index: a JSON list of flat objects
-// ----------------------------------------------------------------------------
+// ---- The index: a JSON list of flat objects ------------------------------------------------------------------------
 
 typedef struct entry {
     char checkpoint[64], input[64], expected[96];
@@ -70,8 +69,7 @@ Test(shared_index, is_understood) {
     cr_expect_eq(parse_index("", entries), 0);
 }
 
-// ---- Golden checkpoints
-// ------------------------------------------------------------------------------------------------------
+// ---- Golden checkpoints --------------------------------------------------------------------------------------------
 
 static bool ends_with(const char *text, const char *end) {
     return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
@@ -210,8 +208,7 @@ ParameterizedTest(entry *e, shared_golden, every_entry) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
-// ---- The trained model on CamVid
-// ----------------------------------------------------------------------------------------------
+// ---- The trained model on CamVid -----------------------------------------------------------------------------------
 
 enum { CLASSES = 11, IMAGES = 147 };
 
