@@ -16,3 +16,6 @@ fs_program_test(test_cpu_threads ${cpu}/threads.c LABELS threads)
 if(FASTSCNN_SANITIZE MATCHES "thread") # the tier whose code the race detector sees
   set_tests_properties(test_cpu_threads PROPERTIES ENVIRONMENT FASTSCNN_CPU_ISA=sse)
 endif()
+
+# Whole networks at full size: minutes each under a sanitizer, where chains and exact run the same code on small ones.
+set_tests_properties(test_cpu_backend test_cpu_shared PROPERTIES LABELS "cpu;slow")
