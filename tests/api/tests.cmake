@@ -9,4 +9,4 @@ target_link_libraries(test_api_frame_path PRIVATE fastscnn fs_flags Threads::Thr
 set_target_properties(test_api_frame_path PROPERTIES ENABLE_EXPORTS ON)
 target_compile_options(test_api_frame_path PRIVATE -fno-builtin -fvisibility=default)
 add_test(NAME test_api_frame_path COMMAND test_api_frame_path)
-set_tests_properties(test_api_frame_path PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 RUN_SERIAL ON)
+set_tests_properties(test_api_frame_path PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 RUN_SERIAL ON LABELS slow)
