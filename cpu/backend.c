@@ -28,7 +28,8 @@ static void processor_name(char *out, size_t size) {
     fclose(f);
 }
 
-static void probe(fs_probe *p) {
+static void probe(int device, fs_probe *p) {
+    (void)device;
     const fs_kernels *k = fs_kernels_select(isa_limit());
     char name[96];
     processor_name(name, sizeof name);
@@ -75,6 +76,12 @@ static bool supports(void *user, const fs_program *program, const fs_step *step)
     return fs_chain_supports(program, step);
 }
 
+// Workers meet at a barrier after each phase; a pyramid takes three (pool, branches, output).
+static int launches(const fs_program *program, const fs_step *step) {
+    (void)program;
+    return step->kind == FS_STEP_PPM ? 3 : 1;
+}
+
 static fs_status engine_open(const fs_weights *weights, const fs_engine_config *config, void **engine) {
     if (config->precision != FS_FP32 && config->precision != FS_BF16)
         return fs_fail(FS_ERR_UNSUPPORTED, "the CPU backend runs fp32 and bf16, not %s",
@@ -97,6 +104,10 @@ static void engine_close(void *engine) {
 }
 static size_t engine_bytes(const void *engine) {
     return ((const fs_cpu_engine *)engine)->bytes;
+}
+
+static const char *engine_kernels(const void *engine) {
+    return ((const fs_cpu_engine *)engine)->plain.block ? "onednn" : "own";
 }
 
 static fs_status session_open(void *engine, fs_plan *plan, const fs_session_config *config, void **session) {
@@ -123,12 +134,15 @@ const fs_backend fs_cpu_backend = {
     .abi = FS_BACKEND_ABI,
     .name = "cpu",
     .channel_multiple = FS_PANEL,
+    .roofline = "cpu",
     .probe = probe,
     .accepts = accepts,
     .supports = supports,
+    .launches = launches,
     .engine_open = engine_open,
     .engine_close = engine_close,
     .engine_bytes = engine_bytes,
+    .engine_kernels = engine_kernels,
     .session_open = session_open,
     .session_close = session_close,
     .session_memory = session_memory,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu/backend.h"
+#include "host/module.h"
 #include "runtime/base/log.h"
 #include "runtime/base/mem.h"
 
@@ -28,6 +29,8 @@ SAME(FSCNN_PRECISION_FP32, FS_FP32);
 SAME(FSCNN_PRECISION_INT8, FS_INT8);
 SAME(FSCNN_RGB8, FS_RGB8);
 SAME(FSCNN_PLANAR_F32, FS_PLANAR_F32);
+SAME(FSCNN_MEMORY_PINNED, FS_MEMORY_PINNED);
+SAME(FSCNN_MEMORY_DEVICE, FS_MEMORY_DEVICE);
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -79,8 +82,10 @@ void fscnn_backend_info_init(fscnn_backend_info *info) {
     if (info) *info = (fscnn_backend_info){.struct_size = sizeof *info};
 }
 
-const fs_backend *fs_backend_find(fscnn_backend backend) {
-    return backend == FSCNN_BACKEND_CPU ? &fs_cpu_backend : NULL;
+// The table of a backend, NULL with the reason when this build has none.
+static const fs_backend *find(fscnn_backend backend, const char **reason) {
+    if (backend != FSCNN_BACKEND_CUDA) return &fs_cpu_backend;
+    return fs_module_cuda(reason);
 }
 
 fscnn_status fscnn_backend_query(fscnn_backend backend, fscnn_backend_info *info) {
@@ -89,21 +94,43 @@ fscnn_status fscnn_backend_query(fscnn_backend backend, fscnn_backend_info *info
         return (fscnn_status)fs_fail(FS_ERR_ARGUMENT,
                                      "fscnn_backend_query: ask for FSCNN_BACKEND_CPU or FSCNN_BACKEND_CUDA");
     fscnn_backend_info answer = {.struct_size = sizeof answer};
-    const fs_backend *table = fs_backend_find(backend);
+    const char *reason = "";
+    const fs_backend *table = find(backend, &reason);
     if (table) {
         fs_probe probe;
-        table->probe(&probe);
+        table->probe(0, &probe);
         answer.usable = probe.usable;
         snprintf(answer.device, sizeof answer.device, "%s", probe.device);
         snprintf(answer.detail, sizeof answer.detail, "%s", probe.detail);
     } else {
-        snprintf(answer.detail, sizeof answer.detail, "this build has no CUDA backend; frames run on the CPU");
+        snprintf(answer.detail, sizeof answer.detail, "%s", reason);
     }
     return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_backend_info");
 }
 
-// Checks the caller's options and turns them into a backend, a precision and a set of rewrites.
-static fs_status choose(const fscnn_engine_options *given, fscnn_engine *e, fs_engine_config *config) {
+static bool runs(const fs_probe *probe, fs_precision precision) {
+    return precision == FS_PRECISION_AUTO || (probe->precisions >> precision & 1);
+}
+
+// Finds the backend that these options mean and what it says of the machine. AUTO takes the GPU where it is usable and
+// runs the precision asked for.
+static fs_status choose_backend(const fscnn_engine_options *o, bool planning, fscnn_engine *e, fs_probe *probe) {
+    const char *reason = "";
+    if (o->backend == FSCNN_BACKEND_AUTO && e->provider != FS_PROVIDER_ONEDNN) {
+        e->backend = find(FSCNN_BACKEND_CUDA, &reason);
+        if (e->backend) {
+            e->backend->probe(e->ordinal, probe);
+            if (probe->usable && runs(probe, (fs_precision)o->precision)) return FS_OK;
+        }
+    }
+    e->backend = find(o->backend, &reason);
+    if (e->backend == NULL) return fs_fail(FS_ERR_DEVICE, "%s; or use the CPU backend", reason);
+    e->backend->probe(e->ordinal, probe);
+    return probe->usable || planning ? FS_OK : fs_fail(FS_ERR_DEVICE, "%s", probe->detail);
+}
+
+fs_status fs_engine_choose(const fscnn_engine_options *given, bool planning, fscnn_engine *e,
+                           fs_engine_config *config) {
     fscnn_engine_options o;
     fscnn_engine_options_init(&o);
     if (given) FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_engine_options"));
@@ -112,20 +139,23 @@ static fs_status choose(const fscnn_engine_options *given, fscnn_engine *e, fs_e
     if ((unsigned)o.precision > FSCNN_PRECISION_INT8)
         return fs_fail(FS_ERR_ARGUMENT, "precision %d is none of the fscnn_precision values", o.precision);
     FS_TRY(fs_rewrites_parse(o.disable_fusion, &e->rewrites_off));
-    e->backend = fs_backend_find(o.backend == FSCNN_BACKEND_AUTO ? FSCNN_BACKEND_CPU : o.backend);
-    if (e->backend == NULL) return fs_fail(FS_ERR_DEVICE, "this build has no CUDA backend; use the CPU backend");
-    fs_probe probe;
-    e->backend->probe(&probe);
-    if (!probe.usable) return fs_fail(FS_ERR_DEVICE, "%s", probe.detail);
-    e->precision = o.precision == FSCNN_PRECISION_AUTO ? probe.best : (fs_precision)o.precision;
-    if (!(probe.precisions >> e->precision & 1))
-        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend does not run %s; leave the precision to auto",
-                       e->backend->name, fs_precision_name(e->precision));
+    if (o.device < 0 || o.device > 1023) return fs_fail(FS_ERR_ARGUMENT, "device = %d is no GPU's ordinal", o.device);
+    e->ordinal = o.device;
     const char *kernels = o.kernels ? o.kernels : "auto";
     if (strcmp(kernels, "onednn") == 0)
         e->provider = FS_PROVIDER_ONEDNN;
-    else if (strcmp(kernels, "own") != 0 && strcmp(kernels, "auto") != 0)
+    else if (strcmp(kernels, "own") == 0)
+        e->provider = FS_PROVIDER_OWN;
+    else if (strcmp(kernels, "auto") != 0)
         return fs_fail(FS_ERR_ARGUMENT, "kernels '%s' are unknown; known: auto, own, onednn", kernels);
+    fs_probe probe;
+    FS_TRY(choose_backend(&o, planning, e, &probe));
+    if (!runs(&probe, (fs_precision)o.precision))
+        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend does not run %s; leave the precision to auto",
+                       e->backend->name, fs_precision_name((fs_precision)o.precision));
+    e->precision = o.precision == FSCNN_PRECISION_AUTO ? probe.best : (fs_precision)o.precision;
+    if (e->provider == FS_PROVIDER_ONEDNN && e->backend != &fs_cpu_backend)
+        return fs_fail(FS_ERR_UNSUPPORTED, "kernels 'onednn' belong to the CPU backend");
     snprintf(e->device, sizeof e->device, "%s", probe.device);
     *config = (fs_engine_config){.precision = e->precision, .device = o.device, .provider = e->provider};
     return FS_OK;
@@ -139,7 +169,7 @@ static fs_status finish(fscnn_engine *e, const fs_engine_config *config, fs_weig
     return status;
 }
 
-static fs_status load(const char *path, const void *data, size_t size, fs_weights *weights, fs_labels *labels) {
+fs_status fs_engine_weights(const char *path, const void *data, size_t size, fs_weights *weights, fs_labels *labels) {
     if (data) return fs_weights_parse(data, size, "weights in memory", weights, labels);
     if (strncmp(path, "random:", 7) != 0) return fs_weights_load(path, weights, labels);
     char *end;
@@ -159,8 +189,8 @@ static fscnn_status open_engine(const char *path, const void *data, size_t size,
     atomic_init(&e->references, 1);
     fs_engine_config config;
     fs_weights weights = {0};
-    fs_status status = choose(options, e, &config);
-    if (status == FS_OK) status = load(path, data, size, &weights, &e->labels);
+    fs_status status = fs_engine_choose(options, false, e, &config);
+    if (status == FS_OK) status = fs_engine_weights(path, data, size, &weights, &e->labels);
     if (status == FS_OK) status = finish(e, &config, &weights);
     if (status != FS_OK) {
         fs_free(e);
@@ -202,14 +232,14 @@ fscnn_status fscnn_engine_get_info(const fscnn_engine *e, fscnn_engine_info *inf
         return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_get_info: engine and info must not be NULL");
     const fscnn_engine_info answer = {
         .struct_size = sizeof answer,
-        .backend = FSCNN_BACKEND_CPU,
+        .backend = e->backend == &fs_cpu_backend ? FSCNN_BACKEND_CPU : FSCNN_BACKEND_CUDA,
         .precision = (fscnn_precision)e->precision,
         .channels = e->model.channels,
         .classes = e->model.classes,
         .variant = fs_variant_name(e->model.variant),
         .device = e->device,
         .weights_bytes = e->backend->engine_bytes(e->state),
-        .kernels = e->provider == FS_PROVIDER_ONEDNN ? "onednn" : "own",
+        .kernels = e->backend->engine_kernels(e->state),
     };
     return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_engine_info");
 }

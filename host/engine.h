@@ -17,13 +17,17 @@ struct fscnn_engine {
     fs_precision precision;
     fs_provider provider;
     unsigned rewrites_off;
+    int ordinal; // of the device
     char device[128];
 };
 
 // Frees the engine with its last reference.
 void fs_engine_release(fscnn_engine *engine);
-// The table of a backend by number, NULL when this build has none.
-const fs_backend *fs_backend_find(fscnn_backend backend);
+// What an engine of these options would be, without opening anything: backend, precision, rewrites. With `planning`,
+// the backend need not be usable here. AUTO takes the CUDA backend where it is usable, else the CPU's.
+fs_status fs_engine_choose(const fscnn_engine_options *given, bool planning, fscnn_engine *e, fs_engine_config *config);
+// Weights from a file, from memory (`data` not NULL) or "random:SEED".
+fs_status fs_engine_weights(const char *path, const void *data, size_t size, fs_weights *weights, fs_labels *labels);
 // Copies a caller's struct of any version into `to` (size bytes): what the caller's lacks becomes zero, what it has
 // more must be zero. FS_ERR_ARGUMENT when struct_size was never set.
 fs_status fs_take_struct(const void *from, void *to, size_t size, const char *name);

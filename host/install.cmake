@@ -2,6 +2,9 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS fastscnn EXPORT fastscnn-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(FS_CUDA_MODULE)
+  install(TARGETS fastscnn_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(TARGETS fastscnn_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES include/fastscnn/fastscnn.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fastscnn)
 install(PROGRAMS ${PROJECT_SOURCE_DIR}/weights/convert.py DESTINATION ${CMAKE_INSTALL_DATADIR}/fastscnn)

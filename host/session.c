@@ -30,24 +30,33 @@ void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, in
     frame->plane[0] = pixels;
 }
 
-static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) {
-    const fscnn_engine *e = s->engine;
-    const int width = o->width ? o->width : 2048, height = o->height ? o->height : 1024;
-    if (o->threads < 0 || o->threads > 256)
-        return fs_fail(FS_ERR_ARGUMENT, "threads = %d is outside 0..256 (0: all cores)", o->threads);
-    if (o->in_flight < 0 || o->in_flight > 16)
-        return fs_fail(FS_ERR_ARGUMENT, "in_flight = %d is outside 0..16 (0: 2)", o->in_flight);
-    if (o->tune < -1 || o->tune > 0) return fs_fail(FS_ERR_ARGUMENT, "tune = %d is neither 0 nor -1", o->tune);
-    s->in_flight = o->in_flight ? o->in_flight : 2;
-    s->plan = fs_calloc(1, sizeof *s->plan);
-    if (s->plan == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the plan");
+// The plan of an engine (`state` NULL: of one that was only chosen) for a network size; 0 means the default.
+static fs_status build_plan(const fscnn_engine *e, int width, int height, fs_plan *plan) {
     const fs_plan_options options = {.precision = e->precision,
                                      .rewrites_off = e->rewrites_off,
                                      .channel_multiple = e->backend->channel_multiple,
                                      .supports = e->backend->supports,
-                                     .supports_user = e->state};
-    FS_TRY(fs_plan_build(s->plan, &e->model, height, width, &options));
-    const fs_session_config config = {.threads = o->threads, .in_flight = s->in_flight, .tune = o->tune};
+                                     .supports_user = e->state,
+                                     .launches = e->backend->launches};
+    return fs_plan_build(plan, &e->model, height ? height : 1024, width ? width : 2048, &options);
+}
+
+static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) {
+    const fscnn_engine *e = s->engine;
+    if (o->threads < 0 || o->threads > 256)
+        return fs_fail(FS_ERR_ARGUMENT, "threads = %d is outside 0..256 (0: all cores)", o->threads);
+    if (o->in_flight < 0 || o->in_flight > 16)
+        return fs_fail(FS_ERR_ARGUMENT, "in_flight = %d is outside 0..16 (0: 2)", o->in_flight);
+    if ((o->stream || o->eager) && !e->backend->device)
+        return fs_fail(FS_ERR_UNSUPPORTED, "stream and eager are options of the CUDA backend, not of the %s backend",
+                       e->backend->name);
+    if (o->tune < -1 || o->tune > 0) return fs_fail(FS_ERR_ARGUMENT, "tune = %d is neither 0 nor -1", o->tune);
+    s->in_flight = o->in_flight ? o->in_flight : 2;
+    s->plan = fs_calloc(1, sizeof *s->plan);
+    if (s->plan == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the plan");
+    FS_TRY(build_plan(e, o->width, o->height, s->plan));
+    const fs_session_config config = {
+        .threads = o->threads, .in_flight = s->in_flight, .tune = o->tune, .eager = o->eager != 0, .stream = o->stream};
     return e->backend->session_open(e->state, s->plan, &config, &s->state);
 }
 
@@ -100,6 +109,7 @@ fscnn_status fscnn_session_get_info(const fscnn_session *s, fscnn_session_info *
         .steps = s->plan->program.steps,
         .arena_bytes = memory.arena,
         .scratch_bytes = memory.scratch,
+        .host_bytes = memory.host,
         .flops = (uint64_t)flops,
     };
     return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_session_info");
@@ -162,7 +172,13 @@ static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *give
     if (o.labels_stride > PTRDIFF_MAX / (size_t)s->plan->program.graph.height)
         return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes: no memory holds that many rows",
                        o.labels_stride);
-    *outputs = (fs_outputs){.labels = o.labels,
+    if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
+    if (o.memory == FSCNN_MEMORY_DEVICE && !s->engine->backend->device)
+        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend writes host memory; set outputs.memory to it",
+                       s->engine->backend->name);
+    *outputs = (fs_outputs){.memory = o.memory,
+                            .labels = o.labels,
                             .labels_stride = o.labels_stride ? o.labels_stride : width,
                             .labels_map = o.labels_map,
                             .logits = o.logits};
@@ -194,28 +210,63 @@ fscnn_status fscnn_run(fscnn_session *s, const fscnn_frame *frame, const fscnn_o
     return status == FS_OK ? fscnn_wait(s, ticket, -1) : (fscnn_status)status;
 }
 
-fscnn_status fscnn_session_plan(const fscnn_session *s, fscnn_plan_format format, const char *device, char **text) {
-    if (s == NULL || text == NULL)
-        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_plan: session and text must not be NULL");
-    const fs_roofline *roofline = fs_roofline_find(device ? device : "cpu");
+static fs_status print_plan(const fs_plan *plan, fscnn_plan_format format, const char *device, char **text) {
+    const fs_roofline *roofline = fs_roofline_find(device);
     if (roofline == NULL)
-        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "no device '%s' for the roofline; known: %s", device,
-                                     fs_roofline_names());
+        return fs_fail(FS_ERR_ARGUMENT, "no device '%s' for the roofline; known: %s", device, fs_roofline_names());
     fs_text out = {0};
     switch (format) {
-    case FSCNN_PLAN_TEXT: fs_plan_print_text(s->plan, roofline, &out); break;
-    case FSCNN_PLAN_JSON: fs_plan_print_json(s->plan, roofline, &out); break;
-    case FSCNN_PLAN_DOT: fs_plan_print_dot(s->plan, roofline, &out); break;
-    default:
-        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "plan format %d is none of the fscnn_plan_format values", format);
+    case FSCNN_PLAN_TEXT: fs_plan_print_text(plan, roofline, &out); break;
+    case FSCNN_PLAN_JSON: fs_plan_print_json(plan, roofline, &out); break;
+    case FSCNN_PLAN_DOT: fs_plan_print_dot(plan, roofline, &out); break;
+    default: return fs_fail(FS_ERR_ARGUMENT, "plan format %d is none of the fscnn_plan_format values", format);
     }
     const fs_status status = fs_text_status(&out);
     if (status != FS_OK) {
         fs_text_free(&out);
-        return (fscnn_status)status;
+        return status;
     }
     *text = out.data; // from fs_malloc; fscnn_text_free gives it back
-    return FSCNN_OK;
+    return FS_OK;
+}
+
+fscnn_status fscnn_session_plan(const fscnn_session *s, fscnn_plan_format format, const char *device, char **text) {
+    if (s == NULL || text == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_plan: session and text must not be NULL");
+    return (fscnn_status)print_plan(s->plan, format, device ? device : s->engine->backend->roofline, text);
+}
+
+static fs_status describe(const char *weights, const fscnn_engine_options *engine_options,
+                          const fscnn_session_options *o, fscnn_plan_format format, const char *device, char **text,
+                          fscnn_engine *e, fs_plan *plan) {
+    fs_engine_config config;
+    FS_TRY(fs_engine_choose(engine_options, true, e, &config));
+    fs_weights bound = {0};
+    FS_TRY(fs_engine_weights(weights, NULL, 0, &bound, &e->labels));
+    e->model = bound.model;
+    fs_weights_free(&bound);
+    FS_TRY(build_plan(e, o->width, o->height, plan));
+    return print_plan(plan, format, device ? device : e->backend->roofline, text);
+}
+
+fscnn_status fscnn_plan_describe(const char *weights, const fscnn_engine_options *engine_options,
+                                 const fscnn_session_options *session_options, fscnn_plan_format format,
+                                 const char *device, char **text) {
+    if (weights == NULL || text == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_plan_describe: weights and text must not be NULL");
+    fscnn_session_options o;
+    fscnn_session_options_init(&o);
+    fs_status status = session_options ? fs_take_struct(session_options, &o, sizeof o, "fscnn_session_options") : FS_OK;
+    if (status != FS_OK) return (fscnn_status)status;
+    fscnn_engine *e = fs_calloc(1, sizeof *e);
+    fs_plan *plan = fs_calloc(1, sizeof *plan);
+    if (e && plan)
+        status = describe(weights, engine_options, &o, format, device, text, e, plan);
+    else
+        status = fs_fail(FS_ERR_MEMORY, "out of memory for a plan");
+    fs_free(plan);
+    fs_free(e);
+    return (fscnn_status)status;
 }
 
 void fscnn_text_free(char **text) {

@@ -7,7 +7,7 @@
 
 #include "runtime/plan.h"
 
-enum { FS_BACKEND_ABI = 1 };
+enum { FS_BACKEND_ABI = 2 };
 
 typedef enum fs_format {
     FS_RGB8 = 1,
@@ -29,12 +29,15 @@ typedef struct fs_frame {
     int memory, matrix, range;
 } fs_frame;
 
+typedef enum fs_memory { FS_MEMORY_HOST, FS_MEMORY_PINNED, FS_MEMORY_DEVICE } fs_memory;
+
 // Outputs as host/ has validated them: labels_stride filled in.
 typedef struct fs_outputs {
     uint8_t *labels;
     size_t labels_stride; // bytes
     const uint8_t *labels_map;
     float *logits; // [classes][height][width]
+    int memory;    // of labels and logits; labels_map is host memory always
 } fs_outputs;
 
 typedef struct fs_probe {
@@ -45,23 +48,27 @@ typedef struct fs_probe {
     fs_precision best;   // what AUTO becomes
 } fs_probe;
 
-// Whose convolutions the CPU backend runs. Fixed by the caller and never by a measurement: the two round differently.
-typedef enum fs_provider { FS_PROVIDER_OWN, FS_PROVIDER_ONEDNN } fs_provider;
+// Whose convolutions run. ANY: our own on the CPU, our own or cuDNN's by measurement on CUDA. The providers round
+// differently, so on the CPU nothing but the caller changes this.
+typedef enum fs_provider { FS_PROVIDER_ANY, FS_PROVIDER_OWN, FS_PROVIDER_ONEDNN } fs_provider;
 
 typedef struct fs_engine_config {
     fs_precision precision; // a concrete one
     int device;
-    fs_provider provider; // CPU
+    fs_provider provider;
 } fs_engine_config;
 
 typedef struct fs_session_config {
     int threads;   // 0: all cores
     int in_flight; // >= 1
     int tune;      // 0: time the tactics; -1: take the first
+    bool eager;    // CUDA: launch step by step instead of replaying a captured graph
+    void *stream;  // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
 } fs_session_config;
 
 typedef struct fs_session_memory {
-    size_t arena, scratch; // bytes
+    size_t arena, scratch; // bytes; of the device's memory where the backend has a device
+    size_t host;           // bytes of host memory beside them, where the backend has a device
     int threads;
 } fs_session_memory;
 
@@ -69,17 +76,29 @@ typedef struct fs_backend {
     int abi; // FS_BACKEND_ABI; host/ refuses a module with another
     const char *name;
     int channel_multiple; // of activations in memory
+    bool device;          // has memory of its own: frames and outputs may be FS_MEMORY_PINNED or FS_MEMORY_DEVICE, and
+                          // a session may compute on the caller's stream
+    const char *roofline; // the machine to plan for when none is named, as fs_roofline_find knows it
 
-    void (*probe)(fs_probe *probe);
+    // `device`: ordinal, for backends with devices.
+    void (*probe)(int device, fs_probe *probe);
     // FS_OK when a frame of this kind and size can be taken by a session of height x width; else why not.
     fs_status (*accepts)(const fs_frame *frame, const fs_graph *graph);
     // `user`: the engine that will run the step, NULL for one of default configuration.
     bool (*supports)(void *user, const fs_program *program, const fs_step *step);
+    // Kernels that a step consists of: what the roofline's cost of a launch is multiplied by.
+    int (*launches)(const fs_program *program, const fs_step *step);
 
     // Copies what it needs of `weights`.
     fs_status (*engine_open)(const fs_weights *weights, const fs_engine_config *config, void **engine);
     void (*engine_close)(void *engine);
-    size_t (*engine_bytes)(const void *engine); // prepared weights
+    size_t (*engine_bytes)(const void *engine);        // prepared weights
+    const char *(*engine_kernels)(const void *engine); // "own", "onednn", "own, cudnn"; static storage
+
+    // Memory for frames and outputs, from the device's point of view. NULL where device is false.
+    fs_status (*buffer_alloc)(void *engine, fs_memory memory, size_t bytes, void **buffer);
+    void (*buffer_free)(void *engine, fs_memory memory, void *buffer);
+    fs_status (*buffer_copy)(void *engine, void *to, const void *from, size_t bytes); // between any two kinds
 
     // Fills plan->tactic. The plan outlives the session.
     fs_status (*session_open)(void *engine, fs_plan *plan, const fs_session_config *config, void **session);
@@ -90,5 +109,10 @@ typedef struct fs_backend {
     fs_status (*submit)(void *session, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket);
     fs_status (*wait)(void *session, uint64_t ticket, int64_t timeout_ns);
 } fs_backend;
+
+// The one symbol of a backend module: its table, or NULL when `abi` is not its FS_BACKEND_ABI.
+struct fs_services;
+typedef const fs_backend *(*fs_module_fn)(int abi, const struct fs_services *services);
+#define FS_CUDA_MODULE_SYMBOL "fs_cuda_module"
 
 #endif

@@ -62,12 +62,13 @@ static void bounds(const fs_plan *plan, int step, const fs_roofline *device, dou
 double fs_step_roofline(const fs_plan *plan, int step, const fs_roofline *device) {
     double compute, memory;
     bounds(plan, step, device, &compute, &memory);
-    return (compute > memory ? compute : memory) + device->launch;
+    return (compute > memory ? compute : memory) + plan->launches[step] * device->launch;
 }
 
 const char *fs_step_bound(const fs_plan *plan, int step, const fs_roofline *device) {
     double compute, memory;
     bounds(plan, step, device, &compute, &memory);
-    if (device->launch >= compute && device->launch >= memory) return "launch";
+    const double launch = plan->launches[step] * device->launch;
+    if (launch >= compute && launch >= memory) return "launch";
     return compute > memory ? "compute" : "memory";
 }

@@ -33,6 +33,7 @@ typedef struct fs_plan {
     fs_placement place[FS_MAX_TENSORS]; // by tensor
     size_t arena_bytes;
     fs_cost cost[FS_MAX_OPS];         // by step
+    int launches[FS_MAX_OPS];         // by step: kernels (CPU: barriers) that it takes
     char kernels[FS_NAME];            // whose they are ("own", "onednn"), set by the backend; "" before
     char tactic[FS_MAX_OPS][FS_NAME]; // by step, set by the backend when it has chosen; "" before
 } fs_plan;
@@ -44,6 +45,7 @@ typedef struct fs_plan_options {
     int channel_multiple;    // channel_stride is rounded up to it; 0 means 1
     fs_supports_fn supports; // NULL accepts all
     void *supports_user;
+    int (*launches)(const fs_program *program, const fs_step *step); // NULL: one a step
 } fs_plan_options;
 
 // Builds graph, steps, memory plan and costs. The frame and the labels are the caller's and not placed.
@@ -67,7 +69,7 @@ typedef struct fs_roofline {
 // NULL when unknown; fs_roofline_names() lists them, comma-separated.
 const fs_roofline *fs_roofline_find(const char *name);
 const char *fs_roofline_names(void);
-// max(flops / rate, bytes / bandwidth) + launch of one step, in seconds.
+// max(flops / rate, bytes / bandwidth) + launches * launch of one step, in seconds.
 double fs_step_roofline(const fs_plan *plan, int step, const fs_roofline *device);
 // The largest of the three: "compute", "memory" or "launch".
 const char *fs_step_bound(const fs_plan *plan, int step, const fs_roofline *device);

@@ -21,6 +21,12 @@ static double total_roofline(const fs_plan *plan, const fs_roofline *device) {
     return seconds;
 }
 
+static int total_launches(const fs_plan *plan) {
+    int launches = 0;
+    for (int s = 0; s < plan->program.steps; s++) launches += plan->launches[s];
+    return launches;
+}
+
 static const fs_tensor *output_of(const fs_plan *plan, int step) {
     return &plan->program.graph.tensor[plan->program.step[step].out];
 }
@@ -125,9 +131,9 @@ void fs_plan_print_text(const fs_plan *plan, const fs_roofline *device, fs_text 
     const fs_graph *graph = &plan->program.graph;
     int steps = plan->program.steps;
     table t = {plan, device, total_cost(plan), device ? total_roofline(plan, device) : 0};
-    fs_text_add(text, "Fast-SCNN %s, %dx%d, %d channels, %d classes, %s: %d operations in %d steps\n",
+    fs_text_add(text, "Fast-SCNN %s, %dx%d, %d channels, %d classes, %s: %d operations in %d steps, %d launches\n",
                 fs_variant_name(graph->model.variant), graph->height, graph->width, graph->model.channels,
-                graph->model.classes, fs_precision_name(plan->precision), graph->ops, steps);
+                graph->model.classes, fs_precision_name(plan->precision), graph->ops, steps, total_launches(plan));
     if (device) fs_text_add(text, "roofline of %s: %s\n", device->name, device->description);
     fs_text_add(text, "\n");
 
@@ -206,6 +212,7 @@ static void json_step(const fs_plan *plan, int index, const fs_roofline *device,
     fs_json_close(text, ']');
     json_tensor(plan, step->out, "output", text);
     json_cost(&plan->cost[index], text);
+    fs_json_integer(text, "launches", plan->launches[index]);
     fs_json_string(text, "tactic", plan->tactic[index][0] ? plan->tactic[index] : NULL);
     if (device) {
         double own = fs_step_roofline(plan, index, device);
@@ -230,6 +237,7 @@ void fs_plan_print_json(const fs_plan *plan, const fs_roofline *device, fs_text 
     fs_json_string(text, "precision", fs_precision_name(plan->precision));
     fs_json_string(text, "kernels", plan->kernels[0] ? plan->kernels : NULL);
     fs_json_integer(text, "operations", graph->ops);
+    fs_json_integer(text, "launches", total_launches(plan));
     fs_json_integer(text, "arena_bytes", (int64_t)plan->arena_bytes);
     if (device) {
         fs_json_open(text, "roofline", '{');

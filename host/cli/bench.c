@@ -14,12 +14,22 @@
 #include "runtime/base/mem.h"
 #include "runtime/base/text.h"
 
-enum { SLOTS_MAX = 16, SCENES_MAX = 4, LATENCY = 0, THROUGHPUT = 1, HOST = 0, DEVICE = 1, LABELS = 0, SCORES = 1 };
+enum {
+    SLOTS_MAX = 16,
+    SCENES_MAX = 4,
+    LATENCY = 0,
+    THROUGHPUT = 1,
+    HOST = 0,
+    PINNED = 1,
+    DEVICE = 2,
+    LABELS = 0,
+    SCORES = 1
+};
 static const size_t SCENE_BYTES_MAX = (size_t)64 << 20; // of all rotating frames together, beyond the first
 static const uint64_t SCENE_SEED = 1;
 
 static const char *const mode_names[] = {"latency", "throughput", NULL};
-static const char *const io_names[] = {"host", "device", NULL};
+static const char *const io_names[] = {"host", "pinned", "device", NULL};
 static const char *const task_names[] = {"labels", "scores", NULL};
 
 static volatile sig_atomic_t interrupted;
@@ -44,7 +54,8 @@ typedef struct fs_bench {
 
     fs_image scene[SCENES_MAX];
     int scenes;
-    void *output[SLOTS_MAX]; // one per frame in flight
+    void *input_buffer[SCENES_MAX]; // frames in the memory that --io names; NULL: the scenes themselves
+    void *output[SLOTS_MAX];        // one per frame in flight, in that memory
 
     fs_sample *samples; // owned
     size_t count, capacity;
@@ -102,9 +113,16 @@ static int frames_from_scene(fs_bench *self) {
 static bool allocate(fs_bench *self) {
     size_t pixels = (size_t)self->size.height * (size_t)self->size.width;
     size_t element = self->task == SCORES ? (size_t)self->model.info.classes * sizeof(float) : 1;
-    for (int i = 0; i < self->in_flight; i++) {
-        self->output[i] = fs_calloc(pixels, element);
-        if (self->output[i] == NULL) return false;
+    const fscnn_memory memory = (fscnn_memory)self->io;
+    fscnn_engine *engine = self->model.engine;
+    for (int i = 0; i < self->in_flight; i++)
+        if (fscnn_buffer_alloc(engine, memory, pixels * element, &self->output[i]) != FSCNN_OK) return false;
+    for (int i = 0; i < self->scenes && self->io != HOST; i++) {
+        const fs_image *image = &self->scene[i];
+        const size_t bytes = pixels * (size_t)image->channels;
+        if (fscnn_buffer_alloc(engine, memory, bytes, &self->input_buffer[i]) != FSCNN_OK ||
+            fscnn_buffer_copy(engine, self->input_buffer[i], image->pixels, bytes) != FSCNN_OK)
+            return false;
     }
     self->capacity = 4096;
     self->samples = fs_malloc(self->capacity, sizeof *self->samples);
@@ -123,12 +141,14 @@ static bool keep_sample(fs_bench *self, fs_sample sample) {
 }
 
 static bool submit(fs_bench *self, uint64_t number, uint64_t *ticket) {
-    const fs_image *image = &self->scene[number % (uint64_t)self->scenes];
+    const int at = (int)(number % (uint64_t)self->scenes);
+    const fs_image *image = &self->scene[at];
     fscnn_frame frame;
     fscnn_frame_init(&frame, image->channels == 4 ? FSCNN_RGBA8 : FSCNN_RGB8, image->width, image->height,
-                     image->pixels);
+                     self->io == HOST ? image->pixels : self->input_buffer[at]);
     fscnn_outputs outputs;
     fscnn_outputs_init(&outputs);
+    frame.memory = outputs.memory = (fscnn_memory)self->io;
     void *output = self->output[number % (uint64_t)self->in_flight];
     if (self->task == SCORES)
         outputs.logits = output;
@@ -192,7 +212,8 @@ static int measure(fs_bench *self) {
 
 static uint64_t memory_bytes(const fs_bench *self, bool device) {
     bool on_device = self->model.info.backend == FSCNN_BACKEND_CUDA;
-    return device == on_device ? self->model.info.weights_bytes + self->info.arena_bytes + self->info.scratch_bytes : 0;
+    const uint64_t main_bytes = self->model.info.weights_bytes + self->info.arena_bytes + self->info.scratch_bytes;
+    return device == on_device ? main_bytes : device ? 0 : self->info.host_bytes;
 }
 
 static uint64_t peak_rss_bytes(void) {
@@ -333,6 +354,10 @@ static int run(fs_bench *self, fs_image *picture) {
     int code = fs_setup_open(&self->setup, "bench", true, &self->model);
     if (code != FS_EXIT_OK) return code;
     double engine_ms = 1e3 * (fs_seconds() - start);
+    if (self->io == DEVICE && self->model.info.backend != FSCNN_BACKEND_CUDA) {
+        fs_complain("option '--io device' needs the CUDA backend; use --io host");
+        return FS_EXIT_FAILED;
+    }
 
     if (self->input != NULL) {
         int channels = self->model.info.channels;
@@ -351,7 +376,7 @@ static int run(fs_bench *self, fs_image *picture) {
     code = self->input != NULL ? frames_from_file(self, picture) : frames_from_scene(self);
     if (code != FS_EXIT_OK) return code;
     if (!allocate(self)) {
-        fs_complain("out of memory for outputs of %dx%d; use a smaller --size or fewer frames in flight",
+        fs_complain("out of memory for frames or outputs of %dx%d; use a smaller --size or fewer frames in flight",
                     self->size.height, self->size.width);
         return FS_EXIT_FAILED;
     }
@@ -384,9 +409,10 @@ int fs_verb_bench(int argc, char **argv) {
         {.name = "io",
          .kind = FS_OPTION_CHOICE,
          .value = &self.io,
-         .placeholder = "host|device",
+         .placeholder = "host|pinned|device",
          .choices = io_names,
-         .help = "memory that frames and results live in (default: host)"},
+         .help = "memory that frames and results live in: host (default), or, with the\n"
+                 "CUDA backend, pinned host memory or the GPU's own"},
         {.name = "task",
          .kind = FS_OPTION_CHOICE,
          .value = &self.task,
@@ -463,20 +489,18 @@ int fs_verb_bench(int argc, char **argv) {
         return fs_usage("bench", "option '--plot' wants a file name, not '-'");
     if (self.plot != NULL && self.json != NULL && strcmp(self.plot, self.json) == 0)
         return fs_usage("bench", "options '--json' and '--plot' name the same file '%s'", self.plot);
-    if (self.io == DEVICE) {
-        fs_complain("option '--io device' needs the CUDA backend; use --io host");
-        return FS_EXIT_FAILED;
-    }
     if (self.json != NULL && strcmp(self.json, "-") != 0 && !fs_output_check(self.json)) return FS_EXIT_FAILED;
     if (self.plot != NULL && !fs_output_check(self.plot)) return FS_EXIT_FAILED;
 
     fs_image picture = {0};
     code = run(&self, &picture);
     fscnn_session_close(&self.session); // waits for frames in flight, which use the buffers freed below
+    for (int i = 0; i < SCENES_MAX; i++)
+        fscnn_buffer_free(self.model.engine, (fscnn_memory)self.io, &self.input_buffer[i]);
+    for (int i = 0; i < SLOTS_MAX; i++) fscnn_buffer_free(self.model.engine, (fscnn_memory)self.io, &self.output[i]);
     fscnn_engine_close(&self.model.engine);
     fs_image_free(&picture);
     for (int i = 0; i < SCENES_MAX; i++) fs_image_free(&self.scene[i]);
-    for (int i = 0; i < SLOTS_MAX; i++) fs_free(self.output[i]);
     fs_free(self.samples);
     return code;
 }

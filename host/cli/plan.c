@@ -4,6 +4,55 @@
 
 #include "host/cli/cli.h"
 
+static bool names_gpu(const char *roofline) {
+    return roofline != NULL && strncmp(roofline, "cpu", 3) != 0;
+}
+
+static bool is_usable(fscnn_backend backend, bool *built) {
+    fscnn_backend_info info;
+    fscnn_backend_info_init(&info);
+    const bool known = fscnn_backend_query(backend, &info) == FSCNN_OK;
+    // A build without the backend cannot even plan for it.
+    fscnn_engine_options options;
+    fscnn_engine_options_init(&options);
+    options.backend = backend;
+    char *text = NULL;
+    *built = known && fscnn_plan_describe("random:1", &options, NULL, FSCNN_PLAN_TEXT, NULL, &text) == FSCNN_OK;
+    fscnn_text_free(&text);
+    return known && info.usable;
+}
+
+// The plan of a backend whose device is not here: without tactics, since those are timed on the device.
+static fscnn_status describe(const fs_setup *setup, fs_size size, fscnn_plan_format format, const char *roofline,
+                             char **text) {
+    fscnn_engine_options engine;
+    fscnn_engine_options_init(&engine);
+    engine.backend = (fscnn_backend)setup->backend;
+    engine.precision = (fscnn_precision)setup->precision;
+    engine.disable_fusion = setup->disable_fusion;
+    engine.kernels = fs_kernels_names[setup->kernels];
+    fscnn_session_options session;
+    fscnn_session_options_init(&session);
+    session.height = size.height, session.width = size.width;
+    const char *weights = setup->weights != NULL ? setup->weights : fs_bundled_weights();
+    return fscnn_plan_describe(weights != NULL ? weights : "random:1", &engine, &session, format, roofline, text);
+}
+
+static fscnn_status plan_of_session(const fs_setup *setup, fs_size size, fscnn_plan_format format, const char *roofline,
+                                    char **text, int *code) {
+    fs_model_open model;
+    *code = fs_setup_open(setup, "plan", true, &model);
+    if (*code != FS_EXIT_OK) return FSCNN_OK;
+    fscnn_session *session = NULL;
+    fscnn_session_info info;
+    fscnn_status status = FSCNN_OK;
+    *code = fs_setup_session(setup, model.engine, size.height, size.width, 1, 0, &session, &info);
+    if (*code == FS_EXIT_OK) status = fscnn_session_plan(session, format, roofline, text);
+    fscnn_session_close(&session);
+    fscnn_engine_close(&model.engine);
+    return status;
+}
+
 int fs_verb_plan(int argc, char **argv) {
     fs_setup setup = {0};
     fs_size size = {1024, 2048};
@@ -44,29 +93,32 @@ int fs_verb_plan(int argc, char **argv) {
     if (!fs_cli_parse(&command, argc, argv, &operand, &code)) return code;
     if (json && dot) return fs_usage("plan", "--json and --dot exclude each other");
 
-    fs_model_open model;
-    code = fs_setup_open(&setup, "plan", true, &model);
-    if (code != FS_EXIT_OK) return code;
-    fscnn_session *session = NULL;
-    fscnn_session_info info;
-    code = fs_setup_session(&setup, model.engine, size.height, size.width, 1, 0, &session, &info);
-    if (code == FS_EXIT_OK) {
-        fscnn_plan_format format = json ? FSCNN_PLAN_JSON : dot ? FSCNN_PLAN_DOT : FSCNN_PLAN_TEXT;
-        char *text = NULL;
-        fscnn_status status = fscnn_session_plan(session, format, roofline, &text);
-        if (status == FSCNN_OK) {
-            size_t length = strlen(text);
-            fputs(text, stdout);
-            if (length == 0 || text[length - 1] != '\n') putchar('\n');
-            fscnn_text_free(&text);
-        } else if (status == FSCNN_ERR_ARGUMENT && roofline != NULL) {
-            code = fs_usage("plan", "option '--roofline': %s", fscnn_error());
-        } else {
-            fs_complain("%s", fscnn_error());
-            code = FS_EXIT_FAILED;
-        }
+    fscnn_plan_format format = json ? FSCNN_PLAN_JSON : dot ? FSCNN_PLAN_DOT : FSCNN_PLAN_TEXT;
+    char *text = NULL;
+    fscnn_status status;
+    // A GPU's roofline belongs to what runs on a GPU, which can be planned without one.
+    bool built = false, here = true;
+    if (setup.backend == FSCNN_BACKEND_CUDA || (setup.backend == FSCNN_BACKEND_AUTO && names_gpu(roofline))) {
+        here = is_usable(FSCNN_BACKEND_CUDA, &built);
+        if (built) setup.backend = FSCNN_BACKEND_CUDA;
     }
-    fscnn_session_close(&session);
-    fscnn_engine_close(&model.engine);
-    return code;
+    if (built && !here) {
+        fs_complain("no GPU here: the plan as the CUDA backend would make it, without the tactics that are timed");
+        status = describe(&setup, size, format, roofline, &text);
+    } else {
+        status = plan_of_session(&setup, size, format, roofline, &text, &code);
+        if (code != FS_EXIT_OK) return code;
+    }
+    if (status != FSCNN_OK) {
+        const bool about_fusion = setup.disable_fusion != NULL;
+        if (status == FSCNN_ERR_ARGUMENT && (roofline != NULL || about_fusion))
+            return fs_usage("plan", "%s%s", about_fusion ? "" : "option '--roofline': ", fscnn_error());
+        fs_complain("%s", fscnn_error());
+        return FS_EXIT_FAILED;
+    }
+    size_t length = strlen(text);
+    fputs(text, stdout);
+    if (length == 0 || text[length - 1] != '\n') putchar('\n');
+    fscnn_text_free(&text);
+    return FS_EXIT_OK;
 }

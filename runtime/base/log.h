@@ -10,6 +10,9 @@ typedef void (*fs_log_fn)(void *user, int level, const char *message);
 // a message in flight may still reach the old callback.
 void fs_set_log(fs_log_fn callback, void *user, int level);
 
+// The highest level that somebody listens to, 0 for none.
+int fs_log_level_now(void);
+
 // One message without a newline, cut after 1023 bytes. Costs one relaxed load when nobody listens to this level.
 void fs_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

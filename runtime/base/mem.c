@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/services.h"
+
 typedef struct block_header {
     size_t bytes;
 } block_header;
@@ -36,6 +38,8 @@ bool fs_mul(size_t a, size_t b, size_t *product) {
 }
 
 void *fs_malloc(size_t count, size_t size) {
+    const fs_services *services = fs_services_used();
+    if (services) return services->allocate(count, size);
     size_t bytes, total;
     if (!fs_mul(count, size, &bytes) || __builtin_add_overflow(bytes, FS_ALIGNMENT, &total)) return NULL;
     if (total > PTRDIFF_MAX || fault_now()) return NULL;
@@ -64,6 +68,11 @@ void *fs_grow(void *old, size_t old_bytes, size_t new_count, size_t size) {
 
 void fs_free(void *block) {
     if (block == NULL) return;
+    const fs_services *services = fs_services_used();
+    if (services) {
+        services->release(block);
+        return;
+    }
     void *base = (char *)block - FS_ALIGNMENT;
     atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&live_bytes, ((block_header *)base)->bytes, memory_order_relaxed);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/services.h"
+
 #define FS_ERROR_TEXT_SIZE 2048
 
 static _Thread_local char error_text[FS_ERROR_TEXT_SIZE];
@@ -37,6 +39,8 @@ fs_status fs_fail(fs_status status, const char *format, ...) {
     if (vsnprintf(text, sizeof text, format, args) < 0) text[0] = '\0';
     va_end(args);
     memcpy(error_text, text, strlen(text) + 1);
+    const fs_services *services = fs_services_used();
+    if (services) services->set_error(text);
     return status;
 }
 

@@ -145,6 +145,7 @@ Test(roofline, unknown_device_is_null) {
 Test(roofline, the_largest_term_decides) {
     memset(&plan, 0, sizeof plan);
     plan.precision = FS_FP32;
+    plan.launches[0] = 1;
     const fs_roofline device = {"x", "x", 1e9, 2e9, 4e9, 1e9, 1e-3};
     plan.cost[0] = (fs_cost){.flops = 1e9, .read = 1e8, .written = 2e8, .weights = 1e8};
     cr_expect_float_eq(fs_step_roofline(&plan, 0, &device), 1.001, 1e-9);
@@ -156,6 +157,8 @@ Test(roofline, the_largest_term_decides) {
     cr_expect_str_eq(fs_step_bound(&plan, 0, &device), "memory");
     plan.cost[0] = (fs_cost){.flops = 10, .read = 10};
     cr_expect_str_eq(fs_step_bound(&plan, 0, &device), "launch");
+    plan.launches[0] = 3;
+    cr_expect_float_eq(fs_step_roofline(&plan, 0, &device), 0.003, 1e-6);
 }
 
 typedef struct option_case {

@@ -81,7 +81,7 @@ typedef enum fscnn_precision {
     FSCNN_PRECISION_AUTO = 0, // the fastest that this machine computes natively and that holds the accuracy bound
     FSCNN_PRECISION_FP32 = 1,
     FSCNN_PRECISION_BF16 = 2, // bfloat16 storage and products, float accumulation
-    FSCNN_PRECISION_FP16 = 3, // CUDA
+    FSCNN_PRECISION_FP16 = 3, // CUDA: half storage and products, float accumulation
     FSCNN_PRECISION_INT8 = 4
 } fscnn_precision;
 
@@ -91,8 +91,9 @@ typedef struct fscnn_engine_options {
     fscnn_precision precision;
     int32_t device;             // ordinal of the GPU; ignored by the CPU backend
     const char *disable_fusion; // comma-separated names of rewrites to leave out ("all" for every one), NULL for none
-    // CPU, whose convolutions: "own"; "onednn": oneDNN's, where the build has it, to compare with (it allocates on
-    // every frame); NULL or "auto": "own". Results of the two differ in rounding, so nothing else ever changes this.
+    // Whose convolutions. NULL or "auto": our own on the CPU; on CUDA for each step our own or cuDNN's, whichever is
+    // quicker. "own": our own. "onednn": CPU, oneDNN's, where the build has it, to compare with (it allocates on every
+    // frame). Results differ in rounding.
     const char *kernels;
 } fscnn_engine_options;
 FSCNN_API void fscnn_engine_options_init(fscnn_engine_options *options);
@@ -117,13 +118,21 @@ typedef struct fscnn_engine_info {
     const char *variant;    // "paper", "tramac", "mmseg", "paddleseg", "leftthomas"; owned by the engine
     const char *device;     // "AMD EPYC 7763, AVX2"; owned by the engine
     uint64_t weights_bytes; // of prepared weights, shared by all sessions
-    const char *kernels;    // "own" or "onednn"; static storage
+    const char *kernels;    // "own", "onednn" or "own, cudnn"; static storage
 } fscnn_engine_info;
 FSCNN_API void fscnn_engine_info_init(fscnn_engine_info *info);
 FSCNN_API fscnn_status fscnn_engine_get_info(const fscnn_engine *engine, fscnn_engine_info *info);
 // Name of a class, NULL when out of range; owned by the engine. Its display colour as RGB.
 FSCNN_API const char *fscnn_engine_class_name(const fscnn_engine *engine, int32_t index);
 FSCNN_API fscnn_status fscnn_engine_class_color(const fscnn_engine *engine, int32_t index, uint8_t rgb[3]);
+
+typedef enum fscnn_memory { FSCNN_MEMORY_HOST = 0, FSCNN_MEMORY_PINNED = 1, FSCNN_MEMORY_DEVICE = 2 } fscnn_memory;
+// Memory for frames and outputs: host; pinned, which the GPU reads and writes by itself; or the GPU's own. A backend
+// without a device has host memory for the first two and FSCNN_ERR_UNSUPPORTED for the third. Free it before the engine
+// is closed. copy goes between any two kinds, and returns when the bytes are there. Any thread.
+FSCNN_API fscnn_status fscnn_buffer_alloc(fscnn_engine *engine, fscnn_memory memory, size_t bytes, void **buffer);
+FSCNN_API void fscnn_buffer_free(fscnn_engine *engine, fscnn_memory memory, void **buffer); // nulls the pointer
+FSCNN_API fscnn_status fscnn_buffer_copy(fscnn_engine *engine, void *to, const void *from, size_t bytes);
 
 // ---- Frames and outputs -----------------------------------------------------------------------------------------
 
@@ -138,7 +147,6 @@ typedef enum fscnn_format {
     FSCNN_PLANAR_F32 = 8 // [channels] planes of float in 0..1
 } fscnn_format;
 
-typedef enum fscnn_memory { FSCNN_MEMORY_HOST = 0, FSCNN_MEMORY_PINNED = 1, FSCNN_MEMORY_DEVICE = 2 } fscnn_memory;
 typedef enum fscnn_matrix { FSCNN_MATRIX_AUTO = 0, FSCNN_MATRIX_BT601 = 1, FSCNN_MATRIX_BT709 = 2 } fscnn_matrix;
 typedef enum fscnn_range { FSCNN_RANGE_AUTO = 0, FSCNN_RANGE_LIMITED = 1, FSCNN_RANGE_FULL = 2 } fscnn_range;
 
@@ -156,14 +164,16 @@ typedef struct fscnn_frame {
 FSCNN_API void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, int32_t height,
                                 const void *pixels);
 
-// What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, written only when the
-// frame succeeds, of the session's network size, host memory, and not overlapping the frame.
+// What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, of the session's
+// network size, not overlapping the frame. Host memory is written only when the frame succeeds; pinned and device
+// memory is written by the device, so after a failure of the device in mid-frame it is undefined.
 typedef struct fscnn_outputs {
     uint32_t struct_size;      // set by fscnn_outputs_init
     uint8_t *labels;           // [height][labels_stride]: class index per pixel; ties go to the lowest index
     size_t labels_stride;      // bytes; 0 means width
     const uint8_t *labels_map; // 256 entries applied to each label, or NULL; borrowed like the frame
     float *logits;             // [classes][height][width] before softmax, bilinear from 1/8 size; float32
+    fscnn_memory memory;       // of labels and logits; PINNED and DEVICE: CUDA backend
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
@@ -174,7 +184,11 @@ typedef struct fscnn_session_options {
     int32_t width, height; // network size; 0 means 2048 x 1024. 64..16384 each, any value
     int32_t threads;       // CPU worker threads; 0 means one per available core
     int32_t in_flight;     // frames that may be submitted and not yet waited for, 1..16; 0 means 2
-    int32_t tune; // 0: time the tactics of each step while opening (all give identical bits); -1: take the first
+    int32_t tune;  // 0: time the tactics of each step while opening, -1: take the first. CPU: all give identical bits;
+                   // CUDA: they may round differently, the choice is kept in a cache file (docs/embedding.md)
+    int32_t eager; // CUDA: 1 launches step by step, so that a profiler sees steps; 0 replays a captured graph
+    void *stream;  // CUDA: a cudaStream_t of the caller to compute on; NULL: one of the session's own. Borrowed until
+                   // the session is closed. Frames in device memory are read, outputs there written, in its order.
 } fscnn_session_options;
 FSCNN_API void fscnn_session_options_init(fscnn_session_options *options);
 
@@ -190,6 +204,7 @@ typedef struct fscnn_session_info {
     uint64_t arena_bytes;   // activations
     uint64_t scratch_bytes; // all other memory of this session
     uint64_t flops;         // per frame, 2 per multiply-add
+    uint64_t host_bytes;    // CUDA: host memory of this session (the two above are device memory then)
 } fscnn_session_info;
 FSCNN_API void fscnn_session_info_init(fscnn_session_info *info);
 FSCNN_API fscnn_status fscnn_session_get_info(const fscnn_session *session, fscnn_session_info *info);
@@ -212,6 +227,11 @@ typedef enum fscnn_plan_format { FSCNN_PLAN_TEXT = 0, FSCNN_PLAN_JSON = 1, FSCNN
 // "rtx4090", "orin", "cpu"; NULL for the session's own). *text is allocated: free it with fscnn_text_free.
 FSCNN_API fscnn_status fscnn_session_plan(const fscnn_session *session, fscnn_plan_format format, const char *device,
                                           char **text);
+// The plan that such a session would have, printed without opening it: the backend's device need not be there. Options
+// may be NULL. *text as above.
+FSCNN_API fscnn_status fscnn_plan_describe(const char *weights, const fscnn_engine_options *engine_options,
+                                           const fscnn_session_options *session_options, fscnn_plan_format format,
+                                           const char *device, char **text);
 FSCNN_API void fscnn_text_free(char **text);
 
 // ---- Devices ----------------------------------------------------------------------------------------------------
