@@ -1,0 +1,94 @@
+// Inline PTX behind named functions, each with its emulation for the CPU beside it: matrix fragments, matrix multiply,
+// asynchronous copies.
+#ifndef FS_CUDA_KERNELS_PTX_CUH
+#define FS_CUDA_KERNELS_PTX_CUH
+
+#include "cuda/kernels/device.cuh"
+
+// D(16x8, float) += A(16x16, half) * B(16x8, half), one warp. Fragments as the PTX ISA gives them for mma.m16n8k16:
+// a[0] rows g, k 2t..2t+1; a[1] rows g+8; a[2] rows g, k 2t+8..; a[3] rows g+8, k 2t+8..; b[0] k 2t.., column g; b[1] k
+// 2t+8.., column g; d[0..1] row g, columns 2t, 2t+1; d[2..3] row g+8 (g = lane / 4, t = lane % 4).
+FS_DEVICE void fs_mma_m16n8k16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
+#ifdef __CUDACC__
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#elif defined(__CUDA_ARCH__)
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(b[0]));
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[2]), "r"(a[3]), "r"(b[1]));
+#endif
+#else
+    simt::mma_m16n8k16(d, a, b);
+#endif
+}
+
+// Four 8x8 matrices of halves from shared memory: lane i gives the address of row i % 8 of matrix i / 8 (16 bytes,
+// aligned); lane i receives of each matrix row i / 4, columns 2 (i % 4) and the next.
+FS_DEVICE void fs_ldmatrix_x4(uint32_t r[4], const void *row) {
+#ifdef __CUDACC__
+    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+#else
+    simt::ldmatrix_x4(r, row);
+#endif
+}
+
+FS_DEVICE void fs_ldmatrix_x2(uint32_t r[2], const void *row) {
+#ifdef __CUDACC__
+    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(address)
+                 : "memory");
+#else
+    simt::ldmatrix_x2(r, row);
+#endif
+}
+
+// 16 bytes from global to shared memory, both 16-byte aligned; zeros when `valid` is false (then `from` is not read,
+// but must be a valid address of the same map). Below sm_80 an ordinary copy. Complete after fs_async_commit and a wait
+// that leaves fewer groups open, by this thread; a barrier makes it visible to others.
+FS_DEVICE void fs_async_copy16(void *to, const void *from, bool valid) {
+#ifdef __CUDACC__
+#if __CUDA_ARCH__ >= 800
+    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+    const int bytes = valid ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
+#else
+    *static_cast<uint4 *>(to) = valid ? *static_cast<const uint4 *>(from) : make_uint4(0, 0, 0, 0);
+#endif
+#else
+    simt::async_copy16(to, from, valid);
+#endif
+}
+
+FS_DEVICE void fs_async_commit() {
+#ifdef __CUDACC__
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+#else
+    simt::async_commit();
+#endif
+}
+
+// Waits until at most `left` of this thread's groups are open.
+template <int left> FS_DEVICE void fs_async_wait() {
+#ifdef __CUDACC__
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
+#endif
+#else
+    simt::async_wait(left);
+#endif
+}
+
+#endif

@@ -1,0 +1,120 @@
+// The race build: kernels are compiled with -fsanitize=thread but linked with these hooks, which know blocks, warps and
+// barriers, instead of with the sanitizer's own runtime, which knows the one CPU thread.
+#include "tests/simt/race.h"
+
+#include <cstring>
+#include <pthread.h>
+
+#include "tests/simt/arena.h"
+#include "tests/simt/block.h"
+#include "tests/simt/observe.h"
+
+extern "C" char __executable_start, _end; // from the linker
+
+namespace simt {
+namespace {
+
+pthread_t launching_thread;
+uint32_t epoch;
+// known[t][l]: the latest clock of lane l of its warp whose accesses thread t has seen; its own clock is known[t][own].
+uint32_t known[threads_most][lanes];
+
+// What the kernel's instrumented code does. Host code of the same file, such as fs_launch_*, is instrumented as well.
+void touch(const void *address, size_t bytes, Kind kind, const void *caller) {
+    if (!block.current || !pthread_equal(launching_thread, pthread_self())) return;
+    if (arena_holds(address)) return shared_access(address, bytes, kind, caller);
+    if (fiber_stack_holds(address)) return;
+    const auto *byte = static_cast<const char *>(address);
+    if (byte >= &__executable_start && byte < &_end) return; // constants, the launch's parameters
+    global_access(address, bytes, kind, caller);
+}
+
+} // namespace
+
+Access access_now(Kind kind, const void *caller) {
+    const int thread = block.current->index;
+    Access access;
+    access.place = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(caller));
+    access.epoch = epoch, access.clock = known[thread][thread % lanes];
+    access.thread = static_cast<uint16_t>(thread), access.kind = kind;
+    return access;
+}
+
+bool ordered(const Access &before) {
+    const int self = block.current->index, other = before.thread;
+    if (before.epoch != epoch || self == other) return true;
+    return self / lanes == other / lanes && known[self][other % lanes] >= before.clock;
+}
+
+const char *kind_text(Kind kind) {
+    return kind == Kind::read ? "read" : kind == Kind::write ? "write" : "atomic";
+}
+
+void observe_launch() {
+    launching_thread = pthread_self();
+    global_launch();
+}
+
+void observe_block() {
+    epoch++;
+    shared_start();
+    memset(known, 0, sizeof known[0] * static_cast<size_t>(block.thread_count));
+    for (int i = 0; i < block.thread_count; i++) known[i][i % lanes] = 1;
+}
+
+void observe_barrier() {
+    epoch++;
+}
+
+// The lanes know from now on what any of them knew, and what they do next is new to the others.
+void observe_warp_barrier(uint32_t met) {
+    const int first = warp_of(*block.current) * lanes;
+    uint32_t joined[lanes] = {};
+    for (int i = 0; i < lanes; i++)
+        for (int j = 0; met >> i & 1 && j < lanes; j++)
+            if (known[first + i][j] > joined[j]) joined[j] = known[first + i][j];
+    for (int i = 0; i < lanes; i++) {
+        if (!(met >> i & 1)) continue;
+        memcpy(known[first + i], joined, sizeof joined);
+        known[first + i][i]++;
+    }
+}
+
+void observe_atomic(const void *address, size_t bytes) {
+    touch(address, bytes, Kind::atomic, __builtin_return_address(0));
+}
+
+void observe_read(const void *address, size_t bytes, const void *caller) {
+    touch(address, bytes, Kind::read, caller);
+}
+
+} // namespace simt
+
+#define HOOK(name, bytes, kind)                                                                                        \
+    void name(void *address) {                                                                                         \
+        simt::touch(address, bytes, simt::Kind::kind, __builtin_return_address(0));                                    \
+    }
+#define HOOKS(bytes)                                                                                                   \
+    HOOK(__tsan_read##bytes, bytes, read)                                                                              \
+    HOOK(__tsan_write##bytes, bytes, write)                                                                            \
+    HOOK(__tsan_unaligned_read##bytes, bytes, read)                                                                    \
+    HOOK(__tsan_unaligned_write##bytes, bytes, write)                                                                  \
+    HOOK(__tsan_volatile_read##bytes, bytes, read)                                                                     \
+    HOOK(__tsan_volatile_write##bytes, bytes, write)
+
+extern "C" {
+void __tsan_init() {}
+void __tsan_func_entry(void *) {}
+void __tsan_func_exit() {}
+HOOKS(1)
+HOOKS(2)
+HOOKS(4)
+HOOKS(8)
+HOOKS(16)
+void __tsan_read_range(void *address, size_t bytes) {
+    simt::touch(address, bytes, simt::Kind::read, __builtin_return_address(0));
+}
+void __tsan_write_range(void *address, size_t bytes) {
+    simt::touch(address, bytes, simt::Kind::write, __builtin_return_address(0));
+}
+}

@@ -1,0 +1,42 @@
+// The race build's view of the running block: who may have seen whose accesses. Internal to race*.cpp.
+#ifndef FS_TESTS_SIMT_RACE_H
+#define FS_TESTS_SIMT_RACE_H
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/simt/place.h"
+
+namespace simt {
+
+enum class Kind : uint8_t { read, write, atomic };
+
+// The program is linked at a fixed address below 2 GB (-no-pie), so a place in it has 32 bits.
+struct Access {
+    uint32_t place = 0; // 0: none
+    uint32_t epoch = 0; // barriers of blocks before it
+    uint32_t clock = 0; // of its thread: __syncwarp calls before it, plus one
+    uint16_t thread = 0;
+    Kind kind = Kind::read;
+};
+
+Access access_now(Kind kind, const void *caller);
+// Whether `before` is certain to have happened before what the current thread does now: same thread, or a barrier or
+// __syncwarp between. Both of the same block.
+bool ordered(const Access &before);
+
+inline Text place_text(const Access &access) {
+    return place_text(reinterpret_cast<const void *>(static_cast<uintptr_t>(access.place)));
+}
+const char *kind_text(Kind kind);
+
+// [address, address + bytes) is in the arena.
+void shared_access(const void *address, size_t bytes, Kind kind, const void *caller);
+void shared_start(); // of a block
+// It is in neither the arena, nor a stack, nor the program's image.
+void global_access(const void *address, size_t bytes, Kind kind, const void *caller);
+void global_launch();
+
+} // namespace simt
+
+#endif

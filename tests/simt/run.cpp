@@ -1,0 +1,194 @@
+// Launches: every block of the grid in turn, its threads in an order that the seed draws.
+#include "tests/simt/simt_run.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <numeric>
+
+#include <vector_types.h>
+
+#include "tests/simt/arena.h"
+#include "tests/simt/block.h"
+#include "tests/simt/entry.h"
+#include "tests/simt/observe.h"
+#include "tests/simt/overflow.h"
+
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+
+namespace simt {
+
+Block block;
+
+Settings &settings() {
+    static Settings the = [] {
+        const char *seed = getenv("SIMT_SEED"), *schedule = getenv("SIMT_SCHEDULE");
+        const bool skewed = schedule && strcmp(schedule, "skewed") == 0;
+        return Settings{seed ? strtoull(seed, nullptr, 0) : 1, skewed ? SIMT_SKEWED : SIMT_ROUND_ROBIN};
+    }();
+    return the;
+}
+
+namespace {
+
+struct Random {
+    uint64_t state;
+    // splitmix64
+    uint64_t bits() {
+        uint64_t x = state += 0x9e3779b97f4a7c15;
+        x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+        x = (x ^ x >> 27) * 0x94d049bb133111eb;
+        return x ^ x >> 31;
+    }
+    unsigned below(unsigned n) { return static_cast<unsigned>(static_cast<unsigned __int128>(bits()) * n >> 64); }
+};
+
+// 0 .. count - 1 in a random order.
+struct Order {
+    int item[threads_most / lanes], count;
+    Order(int n, Random &random) : count(n) {
+        for (int i = 0; i < n; i++) {
+            const auto j = static_cast<int>(random.below(static_cast<unsigned>(i) + 1));
+            item[i] = item[j], item[j] = i;
+        }
+    }
+    const int *begin() const { return item; }
+    const int *end() const { return item + count; }
+};
+
+struct Run {
+    const Entry *entry;
+    alignas(64) unsigned char params[4096];
+    Random random;
+};
+Run &run() {
+    static Run the;
+    return the;
+}
+
+void thread_body(void *argument) {
+    auto &thread = *static_cast<Thread *>(argument);
+    run().entry->run(run().params);
+    thread.state = State::done;
+    block.done++;
+    fiber_finish(thread.fiber);
+}
+
+void resume(Thread &thread) {
+    block.current = &thread;
+    threadIdx = {static_cast<unsigned>(thread.index), 0, 0};
+    fiber_resume(thread.fiber);
+    block.current = nullptr;
+}
+
+// Each ready lane of the warp once. Returns whether any moved.
+bool step_warp(int warp) {
+    bool moved = false;
+    for (int lane : Order(lanes, run().random)) {
+        Thread *thread = thread_at(warp, lane);
+        if (!thread || thread->state != State::ready) continue;
+        resume(*thread);
+        if (block.failed) return false;
+        moved = true;
+    }
+    return moved;
+}
+
+void run_block(unsigned shared) {
+    block.done = block.at_barrier = 0;
+    block.barrier_sum = {};
+    for (int i = 0; i < block.thread_count; i++) {
+        Thread &thread = block.threads[i];
+        thread.index = i, thread.state = State::ready;
+        fiber_prepare(thread.fiber, i, thread_body, &thread);
+    }
+    memset(block.waiting, 0, sizeof block.waiting);
+    observe_block();
+    arena_start(shared);
+    copies_start();
+
+    const bool skewed = settings().schedule == SIMT_SKEWED;
+    while (block.done < block.thread_count && !block.failed) {
+        bool moved = false;
+        for (int warp : Order(block.warp_count, run().random)) {
+            while (step_warp(warp)) {
+                moved = true;
+                if (!skewed) break;
+            }
+            if (block.failed) return;
+        }
+        if (!moved) fault_deadlock();
+    }
+    if (block.failed) return;
+    const char *array = arena_overflow();
+    if (array) fault("shared memory: written before or behind %s", array);
+}
+
+// Blocks have no order on a GPU: they run in steps of a number that has no divisor in common with their count.
+void run_grid(uint64_t blocks, unsigned shared) {
+    uint64_t step = blocks > 1 ? run().random.bits() % blocks | 1 : 1;
+    while (std::gcd(step, blocks) != 1) step++;
+    uint64_t index = run().random.bits() % blocks;
+    for (uint64_t i = 0; i < blocks && !block.failed; i++) {
+        index = static_cast<uint64_t>((static_cast<unsigned __int128>(index) + step) % blocks);
+        blockIdx.x = static_cast<unsigned>(index % gridDim.x);
+        blockIdx.y = static_cast<unsigned>(index / gridDim.x % gridDim.y);
+        blockIdx.z = static_cast<unsigned>(index / gridDim.x / gridDim.y);
+        run_block(shared);
+    }
+}
+
+} // namespace
+
+void wait_as(State state, Site site) {
+    Thread &self = *block.current;
+    self.state = state, self.site = site;
+    fiber_yield(self.fiber);
+}
+
+} // namespace simt
+
+using namespace simt;
+
+__attribute__((no_sanitize("address"))) size_t simt_params_bytes(const void *entry) {
+    if (!entry || reinterpret_cast<uintptr_t>(entry) % alignof(Entry)) return 0;
+    const auto *e = static_cast<const Entry *>(entry);
+    return e->magic == entry_magic ? e->params_bytes : 0;
+}
+
+void simt_configure(uint64_t seed, int schedule) {
+    settings().seed = seed;
+    settings().schedule = schedule;
+}
+
+int simt_launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared, const void *params) {
+    static std::mutex one_at_a_time;
+    const std::lock_guard<std::mutex> guard(one_at_a_time);
+    overflow_watch();
+    Run &r = run();
+    fault_none();
+    blockIdx = {0, 0, 0};
+    const size_t bytes = simt_params_bytes(entry);
+    const uint64_t blocks = static_cast<uint64_t>(grid[0]) * grid[1] * grid[2];
+    if (bytes == 0 || bytes > sizeof r.params)
+        fault("launch: %p is not the entry of a kernel", entry);
+    else if (blocks == 0 || grid[0] > 0x7fffffff || grid[1] > 65535 || grid[2] > 65535)
+        fault("launch: a grid of %u x %u x %u blocks", grid[0], grid[1], grid[2]);
+    else if (threads == 0 || threads > threads_most)
+        fault("launch: a block of %u threads", threads);
+    else if (shared > shared_most)
+        fault("launch: %u bytes of dynamic shared memory; a block has at most %zu", shared, shared_most);
+    if (block.failed) return 1;
+
+    r.entry = static_cast<const Entry *>(entry);
+    memcpy(r.params, params, bytes);
+    r.random.state = settings().seed;
+    gridDim = dim3(grid[0], grid[1], grid[2]);
+    blockDim = dim3(threads, 1, 1);
+    block.thread_count = static_cast<int>(threads);
+    block.warp_count = (block.thread_count + lanes - 1) / lanes;
+    observe_launch();
+    run_grid(blocks, shared);
+    return block.failed;
+}

@@ -1,0 +1,36 @@
+// Running a kernel that was compiled over the SIMT layer, as C sees it: what the simulated CUDA runtime calls.
+#ifndef FS_TESTS_SIMT_RUN_H
+#define FS_TESTS_SIMT_RUN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default) // the simulated runtime, a shared library, finds them in the program
+
+// Runs all blocks of the grid on the calling thread; launches of several threads take turns. `params` is the kernel's
+// struct, copied before the first block. Returns 0, or non-zero when the kernel did what a GPU would not forgive; the
+// grid is abandoned there and simt_report has the text, until the next launch.
+int simt_launch(const void *entry, const unsigned grid[3], unsigned block, unsigned shared, const void *params);
+const char *simt_report(void);
+
+// Size of the kernel's parameter struct; 0 when `entry` is not the entry of a kernel.
+size_t simt_params_bytes(const void *entry);
+
+enum { SIMT_ROUND_ROBIN, SIMT_SKEWED };
+// Order of execution from the next launch on. Round-robin: every thread goes to its next meeting point in turn, in an
+// order drawn anew each round. Skewed: each warp goes as far as it can before the next one moves. The defaults are
+// SIMT_SEED and SIMT_SCHEDULE (round-robin, skewed) of the environment.
+void simt_configure(uint64_t seed, int schedule);
+
+// Device memory, so that the race build can tell what a kernel may touch. No-ops in the plain build.
+void simt_register_memory(void *p, size_t bytes);
+void simt_unregister_memory(void *p);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif
