@@ -1,0 +1,239 @@
+// The services behind check.h, over the CUDA runtime API alone.
+#include "tests/cuda/check.h"
+
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include <cuda_runtime_api.h>
+
+#include "tests/cuda_sim/sim.h"
+
+// Present when the simulated runtime is linked, null with the real one.
+#pragma weak sim_live
+#pragma weak sim_report
+
+namespace check {
+namespace {
+
+constexpr size_t GUARD = 512;               // bytes on either side
+constexpr size_t DEFAULT_SHARED = 48 << 10; // dynamic shared memory that needs no cudaFuncSetAttribute
+constexpr int PRINTED = 10;                 // failures shown of one test
+
+int passed, failed, failures_now;
+int filters;
+char **filter;
+
+// Guards are NaN as half and as float, but each buffer's are its own, so that a kernel that reads and writes out of
+// bounds does not put back what was there.
+unsigned char guard_byte(uintptr_t salt, size_t i) {
+    Random random(salt + i);
+    return static_cast<unsigned char>(i % 2 ? 0xFF : 0x80 | random.bits());
+}
+
+bool ok(cudaError_t error, const char *what, const char *name) {
+    if (error == cudaSuccess) return true;
+    const char *report = simulated() ? sim_report() : "";
+    fail(name, 0, "%s: %s (%s)%s%s", what, cudaGetErrorName(error), cudaGetErrorString(error), *report ? "\n" : "",
+         report);
+    return false;
+}
+
+} // namespace
+
+bool begin(int argc, char **argv) {
+    setvbuf(stdout, nullptr, _IOLBF, 0);
+    filters = argc - 1, filter = argv + 1;
+    int count = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaSuccess && count > 0) {
+        printf("compute capability %d, %s\n", sm(), simulated() ? "simulated" : "GPU");
+        return true;
+    }
+    printf("skipped: no GPU (%s)\n", error == cudaSuccess ? "none found" : cudaGetErrorString(error));
+    return simulated(); // there it would be a mistake of the set-up, which the tests then show
+}
+
+void test(const char *name, void (*fn)()) {
+    bool wanted = filters == 0;
+    for (int i = 0; i < filters; ++i) wanted = wanted || strcmp(filter[i], name) == 0;
+    if (!wanted) return;
+    failures_now = 0;
+    fn();
+    if (failures_now > PRINTED) printf("    ... and %d more\n", failures_now - PRINTED);
+    printf("%s %s\n", failures_now ? "[FAIL]" : "[ OK ]", name);
+    ++(failures_now ? failed : passed);
+}
+
+int finish() {
+    bool leaked = false;
+    if (simulated() && sim_live(SIM_DEVICE_MEMORY).count > 0) {
+        printf("device memory is still allocated\n%s\n", sim_report());
+        leaked = true;
+    }
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0 || passed == 0 || leaked ? 1 : 0;
+}
+
+void fail(const char *file, int line, const char *format, ...) {
+    if (++failures_now > PRINTED) return;
+    const char *base = strrchr(file, '/');
+    printf("    %s", base ? base + 1 : file);
+    if (line > 0) printf(":%d", line);
+    printf(": ");
+    va_list args;
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+}
+
+int failures() {
+    return failures_now;
+}
+
+int sm() {
+    int major = 0, minor = 0;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    return major * 10 + minor;
+}
+
+bool simulated() {
+    return sim_report != nullptr;
+}
+
+bool quick() {
+    const char *value = getenv("FS_TEST_QUICK");
+    return value && *value && strcmp(value, "0") != 0;
+}
+
+Buffer::Buffer(size_t size) : bytes(size) {
+    void *memory = nullptr;
+    const size_t total = GUARD + bytes + GUARD;
+    if (!ok(cudaMalloc(&memory, total), "cudaMalloc", "Buffer")) exit(1);
+    block = static_cast<unsigned char *>(memory);
+    data = block + GUARD;
+    std::vector<unsigned char> fresh(total, 0xFF);
+    for (size_t i = 0; i < GUARD; ++i) {
+        fresh[i] = guard_byte(reinterpret_cast<uintptr_t>(block), i);
+        fresh[GUARD + bytes + i] = guard_byte(reinterpret_cast<uintptr_t>(block), GUARD + i);
+    }
+    ok(cudaMemcpy(block, fresh.data(), total, cudaMemcpyHostToDevice), "cudaMemcpy", "Buffer");
+}
+
+Buffer::Buffer(Buffer &&other) noexcept
+    : data(std::exchange(other.data, nullptr)), bytes(std::exchange(other.bytes, 0)),
+      block(std::exchange(other.block, nullptr)) {}
+
+Buffer::~Buffer() {
+    if (!block) return;
+    CHECK(guards_intact(), "something was written next to a buffer of %zu bytes", bytes);
+    ok(cudaFree(block), "cudaFree", "Buffer");
+}
+
+void Buffer::upload(const void *source) {
+    if (bytes) ok(cudaMemcpy(data, source, bytes, cudaMemcpyHostToDevice), "cudaMemcpy", "Buffer::upload");
+}
+
+void Buffer::download(void *target) const {
+    if (bytes) ok(cudaMemcpy(target, data, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy", "Buffer::download");
+}
+
+bool Buffer::guards_intact() const {
+    unsigned char bands[2 * GUARD];
+    bool good = ok(cudaMemcpy(bands, block, GUARD, cudaMemcpyDeviceToHost), "cudaMemcpy", "Buffer guards") &&
+                ok(cudaMemcpy(bands + GUARD, block + GUARD + bytes, GUARD, cudaMemcpyDeviceToHost), "cudaMemcpy",
+                   "Buffer guards");
+    for (size_t i = 0; i < 2 * GUARD; ++i) {
+        good = good && bands[i] == guard_byte(reinterpret_cast<uintptr_t>(block), i);
+    }
+    return good;
+}
+
+bool run(const fs_launch &launch) {
+    if (launch.shared > DEFAULT_SHARED &&
+        !ok(cudaFuncSetAttribute(launch.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(launch.shared)),
+            "cudaFuncSetAttribute", launch.name))
+        return false;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = {launch.grid[0], launch.grid[1], launch.grid[2]};
+    config.blockDim = {launch.block, 1, 1};
+    config.dynamicSmemBytes = launch.shared;
+    void *args[] = {const_cast<unsigned char *>(launch.params.bytes)};
+    return ok(cudaLaunchKernelExC(&config, launch.kernel, args), "cudaLaunchKernelExC", launch.name) &&
+           ok(cudaDeviceSynchronize(), "cudaDeviceSynchronize", launch.name);
+}
+
+// splitmix64
+uint32_t Random::bits() {
+    uint64_t z = state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
+}
+
+float Random::uniform(float low, float high) {
+    const float unit = static_cast<float>(bits() >> 8) * 0x1p-24f;
+    return low + (high - low) * unit;
+}
+
+int Random::below(int n) {
+    return static_cast<int>((static_cast<uint64_t>(bits()) * static_cast<uint64_t>(n)) >> 32);
+}
+
+uint16_t to_half(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
+    if (magnitude > 0x7F800000u) return static_cast<uint16_t>(sign | 0x7FFFu); // NaN
+    float positive;
+    memcpy(&positive, &magnitude, sizeof positive);
+    if (positive >= 65520.0f)
+        return static_cast<uint16_t>(sign | 0x7C00u); // halfway above the largest half, or infinity
+    if (positive < 0x1p-14f) {
+        // Subnormal halves are multiples of 2^-24: rint rounds to even, and 1024 of them is the least normal half.
+        return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(positive * 0x1p24f)));
+    }
+    const uint32_t odd = (magnitude >> 13) & 1u;
+    return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xFFFu + odd) >> 13)); // exponent bias 127 to 15
+}
+
+float from_half(uint16_t half) {
+    const int exponent = (half >> 10) & 31, mantissa = half & 1023;
+    float value;
+    if (exponent == 31)
+        value = mantissa ? NAN : INFINITY;
+    else if (exponent == 0)
+        value = std::ldexp(static_cast<float>(mantissa), -24);
+    else
+        value = std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
+    return half & 0x8000 ? -value : value;
+}
+
+float round_half(float value) {
+    return from_half(to_half(value));
+}
+
+std::vector<uint16_t> to_half(const std::vector<float> &values) {
+    std::vector<uint16_t> halves(values.size());
+    for (size_t i = 0; i < values.size(); ++i) halves[i] = to_half(values[i]);
+    return halves;
+}
+
+std::vector<float> from_half(const std::vector<uint16_t> &halves) {
+    std::vector<float> values(halves.size());
+    for (size_t i = 0; i < halves.size(); ++i) values[i] = from_half(halves[i]);
+    return values;
+}
+
+std::vector<float> round_half(std::vector<float> values) {
+    for (float &value : values) value = round_half(value);
+    return values;
+}
+
+} // namespace check
