@@ -38,7 +38,8 @@ LAYERS = {
     "weights": ("runtime/", "weights/"),
     "cpu": ("runtime/", "cpu/"),
     "cuda": ("runtime/", "cuda/"),
-    "host": ("runtime/", "weights/", "cpu/backend.h", "cuda/backend.h", "host/engine.h", "fastscnn/"),
+    "cuda/kernels": ("cuda/kernels/",),
+    "host": ("runtime/", "weights/", "cpu/backend.h", "host/engine.h", "host/module.h", "fastscnn/"),
     "host/include": (),
     "host/image": ("runtime/base/", "host/image/"),
     "host/cli": ("runtime/base/", "host/image/", "host/cli/", "fastscnn/"),
@@ -47,6 +48,7 @@ LAYERS = {
 }
 C11 = set("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg "
           "stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time".split())
+CPP = {f"c{name}" for name in ("math", "stdint", "stdio", "string")}  # in kernel files
 POSIX = {"dirent.h", "fcntl.h", "getopt.h", "gnu/libc-version.h", "sched.h", "strings.h", "sys/ioctl.h", "sys/mman.h",
          "sys/resource.h", "sys/stat.h", "sys/types.h", "sys/utsname.h", "sys/wait.h", "unistd.h"}
 # Headers of one purpose, and the only folders that may know them.
@@ -56,7 +58,16 @@ SPECIAL = {
     "immintrin.h": ("cpu/kernels/",),
     "dnnl.h": ("cpu/onednn.c",),
     "dnnl_debug.h": ("cpu/onednn.c",),
-    "pthread.h": ("cpu/team.c",),
+    "pthread.h": ("cpu/team.c", "host/module.c", "cuda/cudnn"),
+    "dlfcn.h": ("host/module.c", "cuda/cudnn"),
+    "glob.h": ("cuda/cudnn",),
+    "cuda_runtime_api.h": ("cuda/",),
+    "cuda_runtime.h": ("cuda/kernels/device.cuh",),
+    "cuda_fp16.h": ("cuda/kernels/device.cuh",),
+    "simt.h": ("cuda/kernels/device.cuh",),  # the CPU's stand-in for the device; on the include path of tests only
+    "cudnn_graph.h": ("cuda/cudnn",),
+    "nvtx3/nvToolsExt.h": ("runtime/base/trace.c",),
+    "nvtx3/nvToolsExtCudaRt.h": ("cuda/session.c",),
     "linux/futex.h": ("cpu/team.c",),
     "sys/syscall.h": ("cpu/team.c",),
 }
@@ -91,7 +102,7 @@ def layer_of(name: str) -> str | None:
 
 
 def check_includes(root: str) -> Iterator[str]:
-    sources = [name for name in tracked(root) if name.endswith((".c", ".h", ".cu", ".cuh"))]
+    sources = [name for name in tracked(root) if name.endswith((".c", ".h", ".cpp", ".cu", ".cuh"))]
     graph: dict[str, list[str]] = {}
     for name in sources:
         layer = layer_of(name)
@@ -121,6 +132,8 @@ def check_includes(root: str) -> Iterator[str]:
             elif system in SPECIAL:
                 if not name.startswith(SPECIAL[system]):
                     yield f"{at}: <{system}> belongs to {', '.join(SPECIAL[system])} alone"
+            elif name.startswith("cuda/kernels/") and system in CPP:
+                continue
             elif system.removesuffix(".h") not in C11 and (system not in POSIX or name.startswith(PURE)):
                 yield f"{at}: <{system}> is no header that {layer}/ may use"
     yield from circles(graph)
@@ -154,10 +167,22 @@ def compiles(root: str, command: list[str], name: str) -> str | None:
     return done.stderr.strip() if done.returncode else None
 
 
+def cuda_include() -> str | None:
+    """Where the CUDA toolkit's headers are, if it is installed."""
+    nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(nvcc))), "include")
+    return folder if os.path.isfile(os.path.join(folder, "cuda_runtime_api.h")) else None
+
+
 def check_headers(root: str, cc: str = "cc", cxx: str = "c++") -> Iterator[str]:
     folders = ["-I.", "-Ihost/include"]
+    cuda = cuda_include()
+    if cuda:
+        folders += ["-isystem", cuda]
     for name in tracked(root):
         if not name.endswith(".h") or name in FRAGMENTS or name.startswith("tests/"):
+            continue
+        if name.startswith("cuda/") and cuda is None:
             continue
         complaint = compiles(root, [cc, "-x", "c", "-std=c11", "-D_GNU_SOURCE", *folders], name)
         if complaint:
@@ -173,7 +198,7 @@ def check_headers(root: str, cc: str = "cc", cxx: str = "c++") -> Iterator[str]:
 
 # ---- Text -----------------------------------------------------------------------------------------------------------
 
-CODE = (".c", ".h", ".cu", ".cuh", ".py", ".sh", ".cmake", ".in", ".map")
+CODE = (".c", ".h", ".cpp", ".cu", ".cuh", ".py", ".sh", ".cmake", ".in", ".map")
 OTHER_CODE = ("CMakeLists.txt", "Makefile", ".ci/run", ".clang-format", ".gitignore")
 PROSE = (".md", ".json", ".txt", ".dict")
 MAX_COLUMNS = 120
@@ -195,7 +220,9 @@ def is_code(name: str) -> bool:
 def has_purpose(name: str, lines: list[str]) -> bool:
     """Whether the first line (the second after #!) is a comment of at least three words."""
     first = lines[1] if lines[0].startswith("#!") and len(lines) > 1 else lines[0]
-    marks = ("// ", "/* ") if name.endswith((".c", ".h", ".cu", ".cuh", ".map")) else ("# ", '"""', "// ", "/* ")
+    marks = ("# ", '"""', "// ", "/* ")
+    if name.endswith((".c", ".h", ".cpp", ".cu", ".cuh", ".map")):
+        marks = ("// ", "/* ")
     return first.startswith(marks) and len(first.split()) >= 4 - (first.startswith('"""'))
 
 
@@ -232,7 +259,7 @@ def check_text(root: str) -> Iterator[str]:
 
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 FILE_NAME = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
-OUR_FOLDERS = ("runtime/", "weights/", "cpu/", "host/", "bench/", "tests/", "docs/", "scripts/", ".ci/")
+OUR_FOLDERS = ("runtime/", "weights/", "cpu/", "cuda/", "host/", "bench/", "tests/", "docs/", "scripts/", ".ci/")
 MADE = ("bench/results/",)  # by commands; need not be there
 
 
@@ -277,7 +304,7 @@ class Skipped(Exception):
 
 
 def c_files(root: str) -> list[str]:
-    return [name for name in tracked(root) if name.endswith((".c", ".h", ".cu", ".cuh"))]
+    return [name for name in tracked(root) if name.endswith((".c", ".h", ".cpp", ".cu", ".cuh"))]
 
 
 def check_format(root: str) -> Iterator[str]:
@@ -350,21 +377,24 @@ NEVER = set("printf vprintf puts putchar putc fputc fputs fprintf vfprintf fwrit
             "strtok gets sprintf vsprintf strcpy strcat".split())
 ALLOCATION = set("malloc calloc realloc reallocarray free posix_memalign aligned_alloc memalign valloc strdup strndup "
                  "asprintf vasprintf getline __strdup __strndup __asprintf_chk".split())
-ONLY_IN = {"getenv": "cpu/backend.c", "secure_getenv": "cpu/backend.c",
-           **{name: "runtime/base/mem.c" for name in ALLOCATION}}
+# NVTX's header asks the environment for a profiler, in the files that include it.
+GETENV = ("cpu/backend.c", "host/module.c", "cuda/cache.c", "cuda/cudnn_library.c", "runtime/base/trace.c",
+          "cuda/session.c")
+ONLY_IN = {"getenv": GETENV, "secure_getenv": GETENV,
+           **{name: ("runtime/base/mem.c",) for name in ALLOCATION}}
 
 
 def check_calls(objects: list[str]) -> Iterator[str]:
     if not objects:
         yield "calls: no objects given"
     for path in objects:
-        source = os.path.normpath(re.sub(r"^.*?CMakeFiles/fs_(\w+)\.dir/(.*)\.o$", r"\1/\2", path))
+        source = os.path.normpath(re.sub(r"^.*?CMakeFiles/fs_(\w+?)(?:_host)?\.dir/(.*)\.o$", r"\1/\2", path))
         for line in nm("--undefined-only", path):
             name = line.split()[-1].partition("@")[0]
             if name in NEVER:
                 yield f"{source}: calls {name}: the library never prints, exits or changes the process"
-            elif name in ONLY_IN and source != ONLY_IN[name]:
-                yield f"{source}: calls {name}, which only {ONLY_IN[name]} may"
+            elif name in ONLY_IN and source not in ONLY_IN[name]:
+                yield f"{source}: calls {name}, which only {' and '.join(ONLY_IN[name])} may"
 
 
 # ---- Command line ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,19 @@
+// Runs nodes on a stream: one launch each, or cuDNN's plan.
+#ifndef FS_CUDA_RUN_H
+#define FS_CUDA_RUN_H
+
+#include "cuda/node.h"
+#include "cuda/steps.h"
+
+// What runs the nodes of one session.
+typedef struct fs_runner {
+    fs_cudnn_handle *handle; // NULL without cuDNN
+    int sm;
+} fs_runner;
+
+// Allows the kernel of a launch the dynamic shared memory that it asks for; once per kernel, not on the frame path.
+fs_status fs_run_allow(const fs_launch *launch);
+// Enqueues one node. `launch` is not looked at when cuDNN runs it.
+fs_status fs_run_node(const fs_runner *runner, const fs_node *node, const fs_launch *launch, cudaStream_t stream);
+
+#endif

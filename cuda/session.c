@@ -1,0 +1,500 @@
+// Opens a session (memory, streams, tactics, capture), then keeps frames in flight: upload, replay, download overlap.
+#include "cuda/session.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#ifdef FS_HAVE_NVTX
+#include <nvtx3/nvToolsExtCudaRt.h>
+#endif
+
+#include "cuda/slot.h"
+#include "cuda/tune.h"
+#include "runtime/base/log.h"
+#include "runtime/base/mem.h"
+
+enum { MAX_IN_FLIGHT = 16, ALIGN = 256, LABEL_MAP = 256, FRAME_PIXEL = 4 };
+
+typedef enum phase { PHASE_SUBMIT, PHASE_UPLOAD, PHASE_LAUNCH, PHASE_DOWNLOAD, PHASE_WAIT, PHASES } phase;
+
+struct fs_cuda_session {
+    const fs_cuda_engine *engine;
+    fs_plan *plan;
+    const fs_graph *graph;
+    fs_runner runner;
+    fs_nodes nodes;
+    fs_launch launch[FS_MAX_NODES]; // by node
+    char *device, *pinned;          // the blocks
+    size_t device_bytes, pinned_bytes;
+    uint8_t *net_frame; // device: the frame at the network's size, when it comes in another one or in YUV
+    void *workspace;    // of cuDNN
+    cudaStream_t upload, compute, download, own; // compute: the caller's, or `own`
+    fs_capture capture;
+    bool replays;
+    fs_slot slot[MAX_IN_FLIGHT];
+    int in_flight;
+    uint64_t submitted, waited; // frames
+    fs_trace_name phase_name[PHASES], step_name[FS_MAX_OPS];
+};
+
+// ---- Opening ----
+
+// Walks through a block twice: without a base to measure it, then to hand out its parts.
+typedef struct carver {
+    char *base;
+    size_t used;
+} carver;
+
+static void *carve(carver *c, size_t bytes) {
+    void *at = c->base ? c->base + c->used : NULL;
+    c->used += (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    return at;
+}
+
+static size_t carve_device(fs_cuda_session *s, char *base) {
+    const size_t pixels = (size_t)s->graph->height * (size_t)s->graph->width;
+    carver c = {base, 0};
+    carve(&c, fs_steps_arena(s->plan) + s->nodes.scratch + s->nodes.tables);
+    s->net_frame = carve(&c, pixels * FRAME_PIXEL);
+    s->workspace = s->runner.handle ? carve(&c, FS_CUDNN_WORKSPACE) : NULL;
+    for (int i = 0; i < s->in_flight; i++) {
+        s->slot[i].frame_bytes = pixels * FRAME_PIXEL;
+        s->slot[i].frame = carve(&c, s->slot[i].frame_bytes);
+        s->slot[i].labels = carve(&c, pixels);
+        s->slot[i].map = carve(&c, LABEL_MAP);
+    }
+    return c.used;
+}
+
+static size_t carve_pinned(fs_cuda_session *s, char *base) {
+    const size_t pixels = (size_t)s->graph->height * (size_t)s->graph->width;
+    carver c = {base, 0};
+    for (int i = 0; i < s->in_flight; i++) {
+        s->slot[i].pinned_frame = carve(&c, s->slot[i].frame_bytes);
+        s->slot[i].pinned_labels = carve(&c, pixels);
+        s->slot[i].pinned_map = carve(&c, LABEL_MAP);
+    }
+    return c.used;
+}
+
+// One block on the device, one of pinned memory; the nodes are built for what lies where.
+static fs_status allocate(fs_cuda_session *s) {
+    FS_TRY(fs_steps_build(&s->nodes, s->engine, s->plan, NULL, NULL));
+    s->device_bytes = carve_device(s, NULL);
+    FS_CUDA(cudaMalloc((void **)&s->device, s->device_bytes), "allocating the session's memory");
+    FS_CUDA(cudaMemset(s->device, 0, s->device_bytes), "clearing the session's memory");
+    carve_device(s, s->device);
+    s->pinned_bytes = carve_pinned(s, NULL);
+    FS_CUDA(cudaHostAlloc((void **)&s->pinned, s->pinned_bytes, 0), "allocating pinned memory");
+    carve_pinned(s, s->pinned);
+
+    const size_t tables_at = fs_steps_arena(s->plan) + s->nodes.scratch, bytes = s->nodes.tables;
+    char *tables = fs_calloc(1, bytes);
+    if (tables == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for %zu bytes of tables", bytes);
+    fs_status status = fs_steps_build(&s->nodes, s->engine, s->plan, s->device, tables);
+    if (status == FS_OK)
+        status = fs_cuda_status(cudaMemcpy(s->device + tables_at, tables, bytes, cudaMemcpyHostToDevice),
+                                "uploading the tables");
+    // Copies from pageable memory may still be under way when they return, and our streams do not wait for this one.
+    if (status == FS_OK) status = fs_cuda_status(cudaStreamSynchronize(NULL), "uploading the tables");
+    fs_free(tables);
+    return status;
+}
+
+static fs_status open_stream(cudaStream_t *stream, const char *name) {
+    FS_CUDA(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "creating a stream");
+#ifdef FS_HAVE_NVTX
+    nvtxNameCudaStreamA(*stream, name);
+#else
+    (void)name;
+#endif
+    return FS_OK;
+}
+
+static fs_status open_streams(fs_cuda_session *s, const fs_session_config *config) {
+    FS_TRY(open_stream(&s->upload, "fastscnn upload"));
+    FS_TRY(open_stream(&s->own, "fastscnn compute"));
+    FS_TRY(open_stream(&s->download, "fastscnn download"));
+    s->compute = config->stream ? (cudaStream_t)config->stream : s->own;
+    for (int i = 0; i < s->in_flight; i++) {
+        cudaEvent_t *const events[3] = {&s->slot[i].in, &s->slot[i].computed, &s->slot[i].out};
+        for (int k = 0; k < 3; k++)
+            FS_CUDA(cudaEventCreateWithFlags(events[k], cudaEventDisableTiming), "creating an event");
+    }
+    return FS_OK;
+}
+
+static void register_names(fs_cuda_session *s) {
+    static const char *const phases[PHASES] = {"submit", "upload", "launch", "download", "wait"};
+    for (int i = 0; i < PHASES; i++) s->phase_name[i] = fs_trace_register(phases[i]);
+    for (int i = 0; i < s->plan->program.steps; i++) s->step_name[i] = fs_trace_register(s->plan->program.step[i].name);
+}
+
+// ---- A frame's own launches ----
+
+static void describe_reader(fs_node *reader, const uint8_t *frame, size_t stride, int pixel, const int order[4]) {
+    if (reader->family == FS_FAMILY_STEM) {
+        fs_stem_params *p = &reader->p.stem;
+        p->frame = frame, p->stride = (long long)stride, p->pixel = pixel;
+        memcpy(p->order, order, sizeof p->order);
+    } else {
+        fs_normalise_params *p = &reader->p.normalise;
+        p->frame = frame, p->stride = (long long)stride, p->pixel = pixel;
+        memcpy(p->order, order, sizeof p->order);
+    }
+}
+
+// Whether stem or normalise can read the frame itself.
+static bool reads_directly(const fs_cuda_session *s, const fs_frame *f) {
+    return f->format <= FS_GRAY8 && f->width == s->graph->width && f->height == s->graph->height;
+}
+
+static void bind_input(const fs_cuda_session *s, const fs_frame *f, const fs_planes *planes, fs_node *frame,
+                       fs_node *reader) {
+    static const int orders[6][4] = {[FS_RGB8] = {0, 1, 2, 3},
+                                     [FS_BGR8] = {2, 1, 0, 3},
+                                     [FS_RGBA8] = {0, 1, 2, 3},
+                                     [FS_BGRA8] = {2, 1, 0, 3},
+                                     [FS_GRAY8] = {0, 0, 0, 0}};
+    static const int pixels[6] = {[FS_RGB8] = 3, [FS_BGR8] = 3, [FS_RGBA8] = 4, [FS_BGRA8] = 4, [FS_GRAY8] = 1};
+    enum { HD_ROWS = 720, BT709 = 2, FULL_RANGE = 2 };
+    const int channels = s->graph->model.channels;
+    if (reads_directly(s, f)) {
+        describe_reader(reader, planes->plane[0], planes->stride[0], pixels[f->format], orders[f->format]);
+        return;
+    }
+    frame->p.frame = (fs_frame_params){
+        .format = f->format,
+        .width = f->width,
+        .height = f->height,
+        .bt709 = f->matrix ? f->matrix == BT709 : f->height >= HD_ROWS,
+        .full_range = f->range == FULL_RANGE,
+        .out = s->net_frame,
+        .out_w = s->graph->width,
+        .out_h = s->graph->height,
+        .channels = channels,
+    };
+    for (int i = 0; i < 3; i++)
+        frame->p.frame.plane[i] = planes->plane[i], frame->p.frame.stride[i] = (long long)planes->stride[i];
+    describe_reader(reader, s->net_frame, (size_t)s->graph->width * (size_t)channels, channels, orders[FS_RGBA8]);
+}
+
+static void bind_outputs(const fs_cuda_session *s, const fs_slot *slot, fs_node *labels, fs_node *planes) {
+    const fs_outputs *o = &slot->outputs;
+    const bool device = o->memory == FS_MEMORY_DEVICE;
+    uint8_t *const out = device ? o->labels : slot->labels;
+    const long long stride = (long long)(device ? o->labels_stride : (size_t)s->graph->width);
+    const uint8_t *map = o->labels_map ? slot->map : NULL;
+    if (labels->family == FS_FAMILY_LABELS)
+        labels->p.labels.labels = out, labels->p.labels.labels_stride = stride, labels->p.labels.map = map;
+    else
+        labels->p.argmax.labels = out, labels->p.argmax.labels_stride = stride, labels->p.argmax.map = map;
+    planes->p.planes.out = device ? o->logits : slot->logits;
+}
+
+// The launches of the frame in `slot`, whose pixels are at `planes`. Launches of disabled nodes are left as they are.
+static fs_status bind_frame(const fs_cuda_session *s, const fs_slot *slot, const fs_planes *planes,
+                            fs_binding *binding) {
+    fs_node node[FS_BOUNDS];
+    for (int b = 0; b < FS_BOUNDS; b++) node[b] = s->nodes.node[fs_bound_node(&s->nodes, (fs_bound)b)];
+    bind_input(s, &slot->given, planes, &node[FS_BOUND_FRAME], &node[FS_BOUND_READER]);
+    bind_outputs(s, slot, &node[FS_BOUND_LABELS], &node[FS_BOUND_PLANES]);
+    binding->enabled[FS_BOUND_FRAME] = !reads_directly(s, &slot->given);
+    binding->enabled[FS_BOUND_READER] = true;
+    binding->enabled[FS_BOUND_LABELS] = slot->outputs.labels != NULL;
+    binding->enabled[FS_BOUND_PLANES] = slot->outputs.logits != NULL;
+    for (int b = 0; b < FS_BOUNDS; b++)
+        if (binding->enabled[b] && !fs_node_launch(&node[b], s->runner.sm, node[b].variant, &binding->launch[b]))
+            return fs_fail(FS_ERR_INTERNAL, "no kernel takes this frame or these outputs");
+    return FS_OK;
+}
+
+// ---- Tactics and capture ----
+
+static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *config) {
+    if (config->tune >= 0) {
+        const fs_tuner tuner = {s->engine, &s->runner, s->workspace, s->own, &s->nodes};
+        FS_TRY(fs_tune(&tuner));
+    }
+    for (int i = 0; i < s->nodes.count; i++) {
+        const fs_node *n = &s->nodes.node[i];
+        if (i == s->nodes.frame || i == s->nodes.reader || i == s->nodes.labels || i == s->nodes.planes) continue;
+        if (!fs_node_launch(n, s->runner.sm, n->variant, &s->launch[i]))
+            return fs_fail(FS_ERR_INTERNAL, "no kernel for step '%s'", s->plan->program.step[n->step].name);
+        FS_TRY(fs_run_allow(&s->launch[i]));
+    }
+    return FS_OK;
+}
+
+// A binding that names every bound node's kernel, for the capture: what a frame of the network's size gives, and one of
+// another format. Its pointers are valid, though it never runs.
+static fs_status bind_everything(fs_cuda_session *s, fs_binding *binding) {
+    fs_slot slot = s->slot[0];
+    const fs_planes planes = {{slot.frame, slot.frame, slot.frame},
+                              {(size_t)s->graph->width, (size_t)s->graph->width, (size_t)s->graph->width}};
+    slot.outputs = (fs_outputs){.memory = FS_MEMORY_DEVICE,
+                                .labels = slot.labels,
+                                .labels_stride = (size_t)s->graph->width,
+                                .logits = (float *)(void *)s->device};
+    slot.given = (fs_frame){.format = FS_NV12, .width = s->graph->width, .height = s->graph->height};
+    FS_TRY(bind_frame(s, &slot, &planes, binding));
+    for (int b = 0; b < FS_BOUNDS; b++) FS_TRY(fs_run_allow(&binding->launch[b]));
+    return FS_OK;
+}
+
+// Captures once; every slot has an executable copy of its own, so that its pointers stay in it.
+static fs_status capture(fs_cuda_session *s) {
+    fs_binding binding;
+    FS_TRY(bind_everything(s, &binding));
+    // cuDNN loads its kernels at their first run, which a capture does not allow.
+    if (s->runner.handle) {
+        for (int i = 0; i < s->nodes.count; i++)
+            if (s->nodes.node[i].plan) FS_TRY(fs_run_node(&s->runner, &s->nodes.node[i], NULL, s->own));
+        FS_CUDA(cudaStreamSynchronize(s->own), "running cuDNN for the first time");
+    }
+    FS_TRY(fs_capture_take(&s->runner, &s->nodes, s->launch, &binding, s->own, &s->capture));
+    for (int i = 0; i < s->in_flight; i++) FS_TRY(fs_replay_open(&s->capture, &binding, s->own, &s->slot[i].replay));
+    return fs_cuda_status(cudaStreamSynchronize(s->own), "uploading the graph");
+}
+
+static void close_replays(fs_cuda_session *s) {
+    for (int i = 0; i < s->in_flight; i++) fs_replay_close(&s->slot[i].replay);
+    fs_capture_free(&s->capture);
+}
+
+static fs_status prepare_replay(fs_cuda_session *s, const fs_session_config *config) {
+    if (config->eager) return FS_OK;
+    const fs_status status = capture(s);
+    if (status == FS_OK) {
+        s->replays = true;
+        return FS_OK;
+    }
+    close_replays(s);
+    if (status == FS_ERR_MEMORY || status == FS_ERR_INTERNAL) return status;
+    fs_log(FS_LOG_WARNING, "the frame cannot be captured as a graph, so it is launched step by step: %s",
+           fs_error_text());
+    return FS_OK;
+}
+
+static void name_tactics(fs_cuda_session *s) {
+    bool cudnn = false;
+    for (int i = 0; i < s->nodes.count; i++) {
+        const fs_node *n = &s->nodes.node[i];
+        if (i == s->nodes.frame || i == s->nodes.planes) continue;
+        fs_launch launch = s->launch[i];
+        // The reader's and the labels' launches come with the frame; their variants are what they are by now.
+        if (launch.kernel == NULL) fs_node_launch(n, s->runner.sm, n->variant, &launch);
+        snprintf(s->plan->tactic[n->step], FS_NAME, "%s", n->plan ? fs_cudnn_plan_name(n->plan) : launch.name);
+        cudnn |= n->plan != NULL;
+    }
+    snprintf(s->plan->kernels, FS_NAME, "%s", cudnn ? "own, cudnn" : "own");
+}
+
+static fs_status open_parts(fs_cuda_session *s, const fs_session_config *config) {
+    if (s->engine->cudnn && config->tune >= 0) {
+        const fs_status status = fs_cudnn_handle_open(s->engine->cudnn, &s->runner.handle);
+        if (status == FS_ERR_MEMORY) return status;
+        if (status != FS_OK) fs_log(FS_LOG_WARNING, "running on our own kernels alone: %s", fs_error_text());
+    }
+    FS_TRY(allocate(s));
+    FS_TRY(open_streams(s, config));
+    register_names(s);
+    FS_TRY(choose_tactics(s, config));
+    FS_TRY(prepare_replay(s, config));
+    name_tactics(s);
+    return FS_OK;
+}
+
+fs_status fs_cuda_session_open(const fs_cuda_engine *engine, fs_plan *plan, const fs_session_config *config,
+                               fs_cuda_session **session) {
+    fs_cuda_session *s = fs_calloc(1, sizeof *s);
+    if (s == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for a session");
+    s->engine = engine, s->plan = plan, s->graph = &plan->program.graph;
+    s->in_flight = config->in_flight, s->runner.sm = engine->device.sm;
+    int before = engine->device.ordinal;
+    fs_status status = fs_device_enter(engine->device.ordinal, &before);
+    if (status == FS_OK) status = open_parts(s, config);
+    fs_device_leave(engine->device.ordinal, before);
+    if (status != FS_OK) {
+        fs_cuda_session_close(s);
+        return status;
+    }
+    *session = s;
+    return FS_OK;
+}
+
+// ---- Frames ----
+
+static fs_slot *slot_of(fs_cuda_session *s, uint64_t frame) {
+    return &s->slot[frame % (uint64_t)s->in_flight];
+}
+
+static fs_status bring_in(fs_cuda_session *s, fs_slot *slot, fs_planes *planes) {
+    bool copied = false;
+    FS_TRY(fs_slot_upload(slot, s->upload, planes, &copied));
+    FS_TRY(fs_slot_upload_map(slot, s->upload, &copied));
+    if (!copied) return FS_OK;
+    FS_CUDA(cudaEventRecord(slot->in, s->upload), "recording the upload");
+    return fs_cuda_status(cudaStreamWaitEvent(s->compute, slot->in, 0), "waiting for the upload");
+}
+
+static fs_status launch_frame(fs_cuda_session *s, fs_slot *slot, const fs_planes *planes) {
+    fs_binding binding;
+    FS_TRY(bind_frame(s, slot, planes, &binding));
+    if (s->replays)
+        FS_TRY(fs_replay_run(&s->capture, &slot->replay, &binding, s->compute));
+    else
+        FS_TRY(fs_run_nodes(&s->runner, &s->nodes, s->launch, &binding, s->compute,
+                            fs_trace_active() ? s->step_name : NULL));
+    return fs_cuda_status(cudaEventRecord(slot->computed, s->compute), "recording the frame");
+}
+
+static fs_status bring_out(fs_cuda_session *s, fs_slot *slot) {
+    if (slot->outputs.memory == FS_MEMORY_DEVICE) return FS_OK;
+    FS_CUDA(cudaStreamWaitEvent(s->download, slot->computed, 0), "waiting for the frame");
+    FS_TRY(fs_slot_download(slot, s->graph, s->download));
+    return fs_cuda_status(cudaEventRecord(slot->out, s->download), "recording the results");
+}
+
+static fs_status submit(fs_cuda_session *s, fs_slot *slot, uint64_t number) {
+    fs_planes planes;
+    if (slot->outputs.logits && slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_logits(slot, s->graph));
+    fs_trace_begin(s->phase_name[PHASE_UPLOAD], number);
+    fs_status status = bring_in(s, slot, &planes);
+    fs_trace_end();
+    if (status != FS_OK) return status;
+    fs_trace_begin(s->phase_name[PHASE_LAUNCH], number);
+    status = launch_frame(s, slot, &planes);
+    fs_trace_end();
+    if (status != FS_OK) return status;
+    fs_trace_begin(s->phase_name[PHASE_DOWNLOAD], number);
+    status = bring_out(s, slot);
+    fs_trace_end();
+    return status;
+}
+
+// After a failure in mid-frame: what was enqueued ends before its buffers are used again. The first failure is the one
+// to report, so the text is kept.
+static void settle(fs_cuda_session *s) {
+    cudaStreamSynchronize(s->upload);
+    cudaStreamSynchronize(s->compute);
+    cudaStreamSynchronize(s->download);
+    cudaGetLastError();
+}
+
+fs_status fs_cuda_session_submit(fs_cuda_session *s, const fs_frame *frame, const fs_outputs *outputs,
+                                 uint64_t *ticket) {
+    if (s->submitted - s->waited >= (uint64_t)s->in_flight)
+        return fs_fail(FS_ERR_STATE, "%d frames are in flight already: wait for one first", s->in_flight);
+    const uint64_t number = s->submitted + 1;
+    fs_slot *slot = slot_of(s, number);
+    slot->given = *frame, slot->outputs = *outputs;
+    int before;
+    FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
+    fs_trace_begin(s->phase_name[PHASE_SUBMIT], number);
+    const fs_status status = submit(s, slot, number);
+    fs_trace_end();
+    if (status != FS_OK) settle(s);
+    fs_device_leave(s->engine->device.ordinal, before);
+    if (status != FS_OK) return status;
+    s->submitted = number;
+    *ticket = number;
+    return FS_OK;
+}
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+// Waits for an event until `deadline` (< 0: for ever). Polls at short intervals: the runtime has no wait with a limit.
+static fs_status wait_event(cudaEvent_t event, int64_t deadline, uint64_t ticket) {
+    enum { SPINS = 200, PAUSE_NS = 20000 };
+    if (deadline < 0) return fs_cuda_status(cudaEventSynchronize(event), "waiting for a frame");
+    for (int spin = 0;; spin++) {
+        const cudaError_t error = cudaEventQuery(event);
+        if (error != cudaErrorNotReady) return fs_cuda_status(error, "waiting for a frame");
+        if (now_ns() >= deadline)
+            return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
+        if (spin < SPINS)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+    }
+}
+
+static fs_status wait_frames(fs_cuda_session *s, uint64_t ticket, int64_t deadline) {
+    for (uint64_t f = s->waited + 1; f <= ticket; f++) {
+        const fs_slot *slot = slot_of(s, f);
+        FS_TRY(wait_event(slot->outputs.memory == FS_MEMORY_DEVICE ? slot->computed : slot->out, deadline, ticket));
+    }
+    fs_status status = FS_OK;
+    for (uint64_t f = s->waited + 1; f <= ticket; f++) {
+        const fs_status delivered = fs_slot_deliver(slot_of(s, f), s->graph, s->download);
+        if (status == FS_OK) status = delivered;
+    }
+    return status;
+}
+
+fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t timeout_ns) {
+    if (ticket == 0 || ticket > s->submitted)
+        return fs_fail(FS_ERR_STATE, "no frame has ticket %llu", (unsigned long long)ticket);
+    if (ticket <= s->waited)
+        return fs_fail(FS_ERR_STATE, "ticket %llu was waited for already", (unsigned long long)ticket);
+    int64_t deadline = -1;
+    if (timeout_ns >= 0 && __builtin_add_overflow(now_ns(), timeout_ns, &deadline)) deadline = INT64_MAX;
+    int before;
+    FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
+    fs_trace_begin(s->phase_name[PHASE_WAIT], ticket);
+    const fs_status status = wait_frames(s, ticket, deadline);
+    fs_trace_end();
+    // A frame that failed is over: its slot must become free, so nothing of it may still run.
+    if (status != FS_OK && status != FS_ERR_TIMEOUT) settle(s);
+    fs_device_leave(s->engine->device.ordinal, before);
+    if (status != FS_ERR_TIMEOUT) s->waited = ticket;
+    return status;
+}
+
+// ---- The rest ----
+
+bool fs_cuda_session_replays(const fs_cuda_session *s) {
+    return s->replays;
+}
+
+void fs_cuda_session_memory(const fs_cuda_session *s, fs_session_memory *memory) {
+    const size_t pixels = (size_t)s->graph->height * (size_t)s->graph->width;
+    memory->arena = s->plan->arena_bytes;
+    memory->scratch = s->device_bytes - memory->arena;
+    memory->host = s->pinned_bytes + sizeof *s;
+    memory->threads = 0;
+    for (int i = 0; i < s->in_flight; i++) {
+        memory->scratch += s->slot[i].large_bytes;
+        memory->host += s->slot[i].large_bytes;
+        if (s->slot[i].logits) memory->scratch += pixels * (size_t)s->graph->model.classes * sizeof(float);
+    }
+}
+
+void fs_cuda_session_close(fs_cuda_session *s) {
+    if (s == NULL) return;
+    int before = s->engine->device.ordinal;
+    fs_device_enter(s->engine->device.ordinal, &before);
+    // The caller's stream may have other work behind our frames: wait for the frames alone.
+    for (uint64_t f = s->waited + 1; f <= s->submitted; f++) cudaEventSynchronize(slot_of(s, f)->computed);
+    cudaStream_t const streams[3] = {s->upload, s->own, s->download};
+    for (int i = 0; i < 3; i++)
+        if (streams[i]) cudaStreamSynchronize(streams[i]);
+    for (int i = 0; i < s->in_flight; i++) fs_slot_close(&s->slot[i]);
+    fs_capture_free(&s->capture);
+    for (int i = 0; i < s->nodes.count; i++) fs_cudnn_plan_free(s->nodes.node[i].plan);
+    if (s->runner.handle) fs_cudnn_handle_close(s->runner.handle);
+    for (int i = 0; i < 3; i++)
+        if (streams[i]) cudaStreamDestroy(streams[i]);
+    if (s->device) cudaFree(s->device);
+    if (s->pinned) cudaFreeHost(s->pinned);
+    cudaGetLastError();
+    fs_device_leave(s->engine->device.ordinal, before);
+    fs_free(s);
+}

@@ -1,0 +1,359 @@
+// Turns fused steps into nodes: maps in the arena, tap tables, scratch between the kernels of one step.
+#include "cuda/steps.h"
+
+#include <string.h>
+
+enum { ALIGN = 256, PYRAMID_OPS = 19, FUSION_OPS = 7 };
+
+static size_t round_up(size_t bytes) {
+    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+// ---- What is supported ----
+
+static const fs_op *op_of(const fs_program *program, const fs_step *step, int i) {
+    return &program->graph.op[step->op[i]];
+}
+
+// A convolution, then at most one add, then at most one ReLU.
+static bool is_conv_step(const fs_program *program, const fs_step *step) {
+    const fs_op_kind first = op_of(program, step, 0)->kind;
+    int next = 1;
+    if (first != FS_OP_CONV && first != FS_OP_DWCONV) return false;
+    if (next < step->ops && first == FS_OP_CONV && op_of(program, step, next)->kind == FS_OP_ADD) next++;
+    if (next < step->ops && op_of(program, step, next)->kind == FS_OP_RELU) next++;
+    return next == step->ops;
+}
+
+bool fs_steps_supports(const fs_program *program, const fs_step *step) {
+    switch (step->kind) {
+    case FS_STEP_OP: return true;
+    case FS_STEP_CONV: return is_conv_step(program, step);
+    case FS_STEP_STEM: return step->ops == 3;
+    case FS_STEP_PPM: return step->ops == PYRAMID_OPS;
+    case FS_STEP_FFM: return step->ops == FUSION_OPS; // one resize; a second one (PST900's) runs on its own
+    case FS_STEP_HEAD: return true;
+    case FS_STEP_DSCONV:
+    case FS_STEP_LTD:
+    case FS_STEP_BOTTLENECK:
+    case FS_STEP_CLASSIFIER:
+    case FS_STEP_KINDS: break;
+    }
+    return false;
+}
+
+int fs_steps_launches(const fs_program *program, const fs_step *step) {
+    (void)program;
+    switch (step->kind) {
+    case FS_STEP_PPM: return 5; // partial sums, cells, branches, up, convolution
+    case FS_STEP_FFM: return 2; // upsample and depthwise, one GEMM over both branches
+    default: return 1;
+    }
+}
+
+// ---- Building ----
+
+typedef struct builder {
+    fs_nodes *nodes;
+    const fs_cuda_engine *engine;
+    const fs_plan *plan;
+    const fs_graph *graph;
+    char *base;                  // NULL: measure
+    char *tables;                // host copy of the tables
+    size_t scratch_at, table_at; // where scratch and tables begin behind base
+    size_t scratch_used;         // of the step at hand
+} builder;
+
+static size_t element_bytes(const builder *b) {
+    return b->engine->type == FS_K_F16 ? 2 : 4;
+}
+
+// Scratch of the step at hand; steps share it, since one ends before the next begins.
+static void *scratch(builder *b, size_t bytes) {
+    void *at = b->base ? b->base + b->scratch_at + b->scratch_used : NULL;
+    b->scratch_used += round_up(bytes);
+    if (b->nodes->scratch < b->scratch_used) b->nodes->scratch = b->scratch_used;
+    return at;
+}
+
+// Room in the tables: the host's copy to fill (NULL when measuring) and the address on the device.
+static void *table(builder *b, size_t bytes, const void **device) {
+    *device = b->base ? b->base + b->table_at + b->nodes->tables : NULL;
+    void *host = b->tables ? b->tables + b->nodes->tables : NULL;
+    b->nodes->tables += round_up(bytes);
+    return host;
+}
+
+static void fill_taps(fs_k_tap *taps, int in, int out, bool align) {
+    for (int d = 0; d < out; d++) {
+        fs_resize_source(d, in, out, align, &taps[d].lower, &taps[d].fraction);
+        taps[d].upper = taps[d].lower + 1 < in ? taps[d].lower + 1 : in - 1;
+    }
+}
+
+static const fs_k_tap *taps(builder *b, int in, int out, bool align) {
+    const void *device;
+    fs_k_tap *host = table(b, (size_t)out * sizeof *host, &device);
+    if (host) fill_taps(host, in, out, align);
+    return device;
+}
+
+// The taps of the four pyramid grids to one axis of the map, one grid after the other.
+static const fs_k_tap *pyramid_taps(builder *b, int out, bool align) {
+    static const int bins[4] = {1, 2, 3, 6};
+    const void *device;
+    fs_k_tap *host = table(b, 4 * (size_t)out * sizeof *host, &device);
+    for (int i = 0; i < 4 && host; i++) fill_taps(host + (size_t)i * (size_t)out, bins[i], out, align);
+    return device;
+}
+
+// first[i]: the first output coordinate whose lower tap is >= i; first[in] = out.
+static const int *cell_starts(builder *b, int in, int out, bool align) {
+    const void *device;
+    int *host = table(b, ((size_t)in + 1) * sizeof *host, &device);
+    int next = 0;
+    for (int d = 0; d < out && host; d++) {
+        int lower;
+        float fraction;
+        fs_resize_source(d, in, out, align, &lower, &fraction);
+        while (next <= lower) host[next++] = d;
+    }
+    while (host && next <= in) host[next++] = out;
+    return device;
+}
+
+static fs_map map_of(const builder *b, int tensor) {
+    const fs_tensor *t = &b->graph->tensor[tensor];
+    const fs_placement *place = &b->plan->place[tensor];
+    return (fs_map){b->base ? b->base + place->offset : NULL, t->h, t->w, t->c, place->channel_stride};
+}
+
+static bool is_logit(const builder *b, int tensor) {
+    return b->graph->tensor[tensor].element == FS_ELEMENT_LOGIT;
+}
+
+static fs_node *add(builder *b, fs_family family, int step) {
+    fs_node *n = &b->nodes->node[b->nodes->count++];
+    memset(n, 0, sizeof *n);
+    n->family = family, n->step = step, n->type = b->engine->type;
+    return n;
+}
+
+static void add_conv(builder *b, int step, const fs_op *op, fs_map in, fs_map residual, int out, bool relu,
+                     const fs_cuda_layer *layer) {
+    fs_node *n = add(b, FS_FAMILY_CONV, step);
+    n->bias_half = layer->bias_half;
+    n->p.conv = (fs_conv_params){.in = in,
+                                 .weights = layer->weights,
+                                 .bias = layer->bias,
+                                 .residual = residual,
+                                 .out = map_of(b, out),
+                                 .out_f32 = n->type == FS_K_F16 && is_logit(b, out),
+                                 .relu = relu,
+                                 .kernel = op->kernel,
+                                 .stride = op->stride,
+                                 .dilation = op->dilation,
+                                 .pad_top = op->pad_top,
+                                 .pad_left = op->pad_left};
+}
+
+static void add_conv_step(builder *b, int index, const fs_step *step) {
+    const fs_op *op = op_of(&b->plan->program, step, 0);
+    const fs_cuda_layer *layer = &b->engine->layer[op->layer];
+    bool relu = false;
+    fs_map residual = {0};
+    int made = op->out;
+    for (int i = 1; i < step->ops; i++) {
+        const fs_op *after = op_of(&b->plan->program, step, i);
+        relu |= after->kind == FS_OP_RELU;
+        if (after->kind == FS_OP_ADD) residual = map_of(b, after->in[after->in[0] == made]);
+        made = after->out;
+    }
+    if (op->kind == FS_OP_CONV) {
+        add_conv(b, index, op, map_of(b, op->in[0]), residual, made, relu, layer);
+        return;
+    }
+    add(b, FS_FAMILY_DW, index)->p.dw = (fs_dw_params){.in = map_of(b, op->in[0]),
+                                                       .out = map_of(b, made),
+                                                       .weights = layer->weights,
+                                                       .bias = layer->bias,
+                                                       .relu = relu,
+                                                       .stride = op->stride,
+                                                       .dilation = op->dilation,
+                                                       .pad_top = op->pad_top,
+                                                       .pad_left = op->pad_left};
+}
+
+static void add_stem(builder *b, int index, const fs_step *step) {
+    const fs_op *conv = op_of(&b->plan->program, step, 1);
+    b->nodes->reader = b->nodes->count;
+    add(b, FS_FAMILY_STEM, index)->p.stem = (fs_stem_params){.h = b->graph->height,
+                                                             .w = b->graph->width,
+                                                             .channels = b->graph->model.channels,
+                                                             .pad_top = conv->pad_top,
+                                                             .pad_left = conv->pad_left,
+                                                             .scale = b->engine->stem_scale,
+                                                             .weights = b->engine->stem.weights,
+                                                             .bias = b->engine->stem.bias,
+                                                             .out = map_of(b, step->out)};
+}
+
+// Pools and branches work on 50 cells. A 1x1 output convolution commutes with the resize, so its slices are applied to
+// the cells and the map takes on the sum of the four resized grids; before a 3x3 one the concat is made.
+static void add_pyramid(builder *b, int index, const fs_step *step) {
+    const fs_program *program = &b->plan->program;
+    const fs_op *out = op_of(program, step, PYRAMID_OPS - 2);
+    const fs_map in = map_of(b, op_of(program, step, 0)->in[0]);
+    const bool folded = b->engine->ppm_slice != NULL;
+    const size_t pixels = (size_t)in.h * (size_t)in.w;
+    float *partial = scratch(b, fs_pyramid_partial_floats(in.h, in.w, in.c) * sizeof(float));
+    float *cells = scratch(b, sizeof(float[FS_K_CELLS][128])), *branch = scratch(b, sizeof(float[FS_K_CELLS][128]));
+    const int up_channels = folded ? 128 : 256;
+    const fs_map up = {scratch(b, pixels * (size_t)up_channels * element_bytes(b)), in.h, in.w, up_channels,
+                       up_channels};
+
+    for (int stage = 0; stage < 2; stage++)
+        add(b, FS_FAMILY_PYRAMID_POOL, index)->p.pyramid_pool = (fs_pyramid_pool_params){in, partial, cells, stage};
+    add(b, FS_FAMILY_PYRAMID_BRANCH, index)->p.branch =
+        (fs_pyramid_branch_params){cells, b->engine->ppm_weight, b->engine->ppm_bias, b->engine->ppm_slice, branch};
+    add(b, FS_FAMILY_PYRAMID_UP, index)->p.up =
+        (fs_pyramid_up_params){.cells = branch,
+                               .folded = folded,
+                               .in = in,
+                               .out = up,
+                               .tap_y = pyramid_taps(b, in.h, b->graph->model.align_ppm),
+                               .tap_x = pyramid_taps(b, in.w, b->graph->model.align_ppm)};
+    if (folded)
+        add_conv(b, index, out, in, up, step->out, true, &b->engine->ppm_main);
+    else
+        add_conv(b, index, out, up, (fs_map){0}, step->out, true, &b->engine->layer[out->layer]);
+}
+
+static void add_fusion(builder *b, int index, const fs_step *step) {
+    const fs_program *program = &b->plan->program;
+    const fs_op *resize = op_of(program, step, 0), *dw = op_of(program, step, 1);
+    const fs_op *low = op_of(program, step, 3), *high = op_of(program, step, 4);
+    const fs_map skip = map_of(b, high->in[0]);
+    const size_t pixels = (size_t)skip.h * (size_t)skip.w;
+    const fs_map mid = {scratch(b, pixels * 128 * element_bytes(b)), skip.h, skip.w, 128, 128};
+    const fs_map in = map_of(b, resize->in[0]);
+    add(b, FS_FAMILY_UPDW, index)->p.updw = (fs_updw_params){.in = in,
+                                                             .out = mid,
+                                                             .tap_y = taps(b, in.h, skip.h, resize->align_corners),
+                                                             .tap_x = taps(b, in.w, skip.w, resize->align_corners),
+                                                             .weights = b->engine->layer[dw->layer].weights,
+                                                             .bias = b->engine->layer[dw->layer].bias,
+                                                             .relu = true,
+                                                             .dilation = dw->dilation};
+    add_conv(b, index, low, mid, (fs_map){0}, step->out, true, &b->engine->ffm);
+    b->nodes->node[b->nodes->count - 1].p.conv.in2 = skip;
+}
+
+static void add_labels(builder *b, int index, const fs_op *resize) {
+    const fs_map logits = map_of(b, resize->in[0]);
+    const int height = b->graph->height, width = b->graph->width;
+    const bool align = resize->align_corners;
+    b->nodes->labels = b->nodes->count;
+    add(b, FS_FAMILY_LABELS, index)->p.labels = (fs_head_params){.logits = logits,
+                                                                 .tap_y = taps(b, logits.h, height, align),
+                                                                 .tap_x = taps(b, logits.w, width, align),
+                                                                 .first_y = cell_starts(b, logits.h, height, align),
+                                                                 .first_x = cell_starts(b, logits.w, width, align),
+                                                                 .height = height,
+                                                                 .width = width};
+}
+
+static void add_op(builder *b, int index, const fs_step *step) {
+    const fs_op *op = op_of(&b->plan->program, step, 0);
+    const fs_map in = map_of(b, op->in[0]), out = map_of(b, op->out);
+    switch (op->kind) {
+    case FS_OP_CONV:
+    case FS_OP_DWCONV: add_conv_step(b, index, step); break;
+    case FS_OP_NORMALISE: {
+        b->nodes->reader = b->nodes->count;
+        fs_normalise_params *p = &add(b, FS_FAMILY_NORMALISE, index)->p.normalise;
+        p->out = out;
+        memcpy(p->mean, b->graph->model.mean, sizeof p->mean);
+        memcpy(p->std, b->graph->model.std, sizeof p->std);
+        break;
+    }
+    case FS_OP_RELU:
+        add(b, FS_FAMILY_ELTWISE, index)->p.eltwise = (fs_eltwise_params){.a = in, .out = out, .relu = 1};
+        break;
+    case FS_OP_ADD:
+        add(b, FS_FAMILY_ELTWISE, index)->p.eltwise =
+            (fs_eltwise_params){.a = in, .b = map_of(b, op->in[1]), .out = out};
+        break;
+    case FS_OP_POOL:
+        add(b, FS_FAMILY_POOL, index)->p.pool = (fs_pool_params){.in = in, .out = out, .bins = op->bins};
+        break;
+    case FS_OP_RESIZE: {
+        fs_node *n = add(b, FS_FAMILY_RESIZE, index);
+        if (is_logit(b, op->out)) n->type = FS_K_F32;
+        n->p.resize = (fs_resize_params){.in = in,
+                                         .out = out,
+                                         .tap_y = taps(b, in.h, out.h, op->align_corners),
+                                         .tap_x = taps(b, in.w, out.w, op->align_corners)};
+        break;
+    }
+    case FS_OP_CONCAT: {
+        fs_concat_params *p = &add(b, FS_FAMILY_CONCAT, index)->p.concat;
+        p->out = out, p->inputs = op->inputs;
+        for (int i = 0; i < op->inputs; i++) p->in[i] = map_of(b, op->in[i]);
+        break;
+    }
+    case FS_OP_ARGMAX:
+        b->nodes->labels = b->nodes->count;
+        add(b, FS_FAMILY_ARGMAX, index)->p.argmax.in = in;
+        break;
+    case FS_OP_KINDS: break;
+    }
+}
+
+// Full-size logits from the 1/8-size ones, for those who ask for them.
+static void add_planes(builder *b) {
+    const fs_map logits = map_of(b, b->graph->logits);
+    const bool align = b->graph->model.align_final;
+    b->nodes->planes = b->nodes->count;
+    add(b, FS_FAMILY_PLANES, b->plan->program.steps - 1)->p.planes =
+        (fs_head_planes_params){.logits = logits,
+                                .tap_y = taps(b, logits.h, b->graph->height, align),
+                                .tap_x = taps(b, logits.w, b->graph->width, align),
+                                .height = b->graph->height,
+                                .width = b->graph->width,
+                                .mode = FS_K_LOGITS};
+}
+
+size_t fs_steps_arena(const fs_plan *plan) {
+    return round_up(plan->arena_bytes);
+}
+
+fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs_plan *plan, char *base, char *tables) {
+    const size_t measured = nodes->scratch;
+    memset(nodes, 0, sizeof *nodes);
+    builder b = {.nodes = nodes,
+                 .engine = engine,
+                 .plan = plan,
+                 .graph = &plan->program.graph,
+                 .base = base,
+                 .tables = tables,
+                 .scratch_at = fs_steps_arena(plan),
+                 .table_at = fs_steps_arena(plan) + measured};
+    nodes->frame = 0;
+    add(&b, FS_FAMILY_FRAME, 0);
+    for (int i = 0; i < plan->program.steps; i++) {
+        const fs_step *step = &plan->program.step[i];
+        b.scratch_used = 0;
+        switch (step->kind) {
+        case FS_STEP_OP: add_op(&b, i, step); break;
+        case FS_STEP_CONV: add_conv_step(&b, i, step); break;
+        case FS_STEP_STEM: add_stem(&b, i, step); break;
+        case FS_STEP_PPM: add_pyramid(&b, i, step); break;
+        case FS_STEP_FFM: add_fusion(&b, i, step); break;
+        case FS_STEP_HEAD: add_labels(&b, i, op_of(&plan->program, step, 0)); break;
+        default: return fs_fail(FS_ERR_INTERNAL, "the CUDA backend cannot run step '%s'", step->name);
+        }
+    }
+    add_planes(&b);
+    return FS_OK;
+}

@@ -1,0 +1,32 @@
+// A plan's steps as nodes over device memory: which kernels run, in which order, on which pointers.
+#ifndef FS_CUDA_STEPS_H
+#define FS_CUDA_STEPS_H
+
+#include "cuda/engine.h"
+#include "cuda/node.h"
+
+enum { FS_MAX_NODES = FS_MAX_OPS + 16 };
+
+// The nodes of a frame in execution order. Four of them depend on the frame at hand (its pointers, format, outputs) and
+// are filled in by the session: `frame` converts or resizes into the network's own u8 frame where that is needed,
+// `reader` (stem or normalise) reads the frame, `labels` and `planes` write what was asked for.
+typedef struct fs_nodes {
+    fs_node node[FS_MAX_NODES];
+    int count;
+    int frame, reader, labels, planes;
+    // Sizes in bytes of the session's device memory behind the arena, and where they lie.
+    size_t scratch, tables;
+} fs_nodes;
+
+// Whether the kernels run a step as one, and how many launches it takes.
+bool fs_steps_supports(const fs_program *program, const fs_step *step);
+int fs_steps_launches(const fs_program *program, const fs_step *step);
+
+// Device memory of a session as one block: the plan's arena, scratch of single steps, tables. Measures with base ==
+// NULL: only nodes->scratch and nodes->tables are meaningful then.
+size_t fs_steps_arena(const fs_plan *plan); // bytes in front of the scratch
+// Builds the nodes. With base != NULL, `tables` (nodes->tables bytes of host memory) receives what must be copied to
+// base + arena + scratch before the first frame.
+fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs_plan *plan, char *base, char *tables);
+
+#endif
