@@ -3,10 +3,10 @@ PREFIX ?= /usr/local
 BENCH_FLAGS ?= --size 1024x2048
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench demo peers install check format clean
+.PHONY: help build test bench demo peers gpu-bundle install check format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 # A folder that is configured keeps its options; a new one leaves the tests out, so that it needs fewer packages.
 build: ## build the library and the command into build/
@@ -37,6 +37,9 @@ demo: build ## label a generated street with FASTSCNN_WEIGHTS (or random weights
 peers: build $(if $(PYTHON),,.venv/ready) ## measure beside ONNX Runtime, OpenVINO, PyTorch (PYTHON=one that has them)
 	@$(or $(PYTHON),.venv/bin/python) bench/peers.py --json build/peers.json
 
+gpu-bundle: ## build what a GPU machine needs to test and measure into build-gpu/bundle/ (ARCH=90)
+	@scripts/gpu-bundle.sh $(if $(ARCH),ARCH=$(ARCH)) $(if $(OUT),OUT=$(OUT))
+
 install: build ## install into PREFIX (default /usr/local)
 	@cmake --install build --prefix "$(PREFIX)"
 
@@ -49,4 +52,4 @@ format: ## format all C sources
 	@python3 -B tests/house/house.py --list-c | xargs clang-format -i
 
 clean: ## remove what was built
-	rm -rf build build-asan build-tsan build-debug build-fuzz
+	rm -rf build build-asan build-tsan build-debug build-fuzz build-gpu

@@ -2,18 +2,21 @@
 #include "cuda/cache.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/log.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/text.h"
 
-#define HEADER "fastscnn tactics 1"
+#define HEADER "fastscnn tactics 2"
 enum { MAX_FILE = 1 << 20, MAX_ENTRIES = 8192, MAX_SIGNATURE = 160, MAX_TACTIC = 40 };
 
 typedef struct entry {
@@ -63,6 +66,8 @@ static entry *find(const fs_cache *c, const char *signature) {
 }
 
 static fs_status put(fs_cache *c, const char *signature, const char *tactic, double microseconds) {
+    const double year = 3e13;
+    if (strlen(signature) >= MAX_SIGNATURE || strlen(tactic) >= MAX_TACTIC) return FS_OK; // is timed each time
     entry *e = find(c, signature);
     if (e == NULL) {
         if (c->count == MAX_ENTRIES) return FS_OK; // full: the rest is timed each time
@@ -76,14 +81,21 @@ static fs_status put(fs_cache *c, const char *signature, const char *tactic, dou
         snprintf(e->signature, sizeof e->signature, "%s", signature);
     }
     snprintf(e->tactic, sizeof e->tactic, "%s", tactic);
-    e->microseconds = microseconds;
+    e->microseconds = microseconds >= 0 && microseconds < year ? microseconds : 0;
     return FS_OK;
 }
 
-// The whole file as a NUL-terminated text, NULL when there is none that can be read.
+// The whole file as a NUL-terminated text, NULL when there is none that can be read. A pipe or a device would block or
+// never end.
 static char *slurp(const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) return NULL;
+    const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat about;
+    FILE *file = NULL;
+    if (descriptor >= 0 && fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode)) file = fdopen(descriptor, "rb");
+    if (file == NULL) {
+        if (descriptor >= 0) close(descriptor);
+        return NULL;
+    }
     char *text = fs_malloc(MAX_FILE + 1, 1);
     if (text) {
         const size_t length = fread(text, 1, MAX_FILE + 1, file);
@@ -94,14 +106,14 @@ static char *slurp(const char *path) {
     return text;
 }
 
-// "signature\ttactic\tmicroseconds", split in place.
-static bool split(char *line, char **tactic, double *microseconds) {
+// "signature\ttactic\tnanoseconds", split in place. Whole numbers look the same in every locale.
+static bool split(char *line, char **tactic, double *nanoseconds) {
     char *first = strchr(line, '\t'), *second = first ? strchr(first + 1, '\t') : NULL;
     if (second == NULL) return false;
     *first = *second = '\0';
     *tactic = first + 1;
     return first - line > 0 && first - line < MAX_SIGNATURE && second - first > 1 && second - first <= MAX_TACTIC &&
-           fs_parse_number(second + 1, NULL, microseconds);
+           fs_parse_number(second + 1, NULL, nanoseconds);
 }
 
 // Adds a file's entries to those that are not known yet. Why it cannot be used, or NULL.
@@ -117,13 +129,18 @@ static const char *merge(fs_cache *c, char *text) {
     char *line = text + sizeof HEADER, *next = strchr(line, '\n');
     *next = '\0';
     if (strcmp(line, c->key) != 0) return "of another machine";
+    const size_t before = c->count;
     for (line = next + 1; line < end + 1; line = next + 1) {
         next = strchr(line, '\n');
         *next = '\0';
         char *tactic;
-        double microseconds;
-        if (!split(line, &tactic, &microseconds)) return "damaged";
-        if (find(c, line) == NULL && put(c, line, tactic, microseconds) != FS_OK) return "too large for the memory";
+        double nanoseconds;
+        if (!split(line, &tactic, &nanoseconds)) {
+            c->count = before;
+            return "damaged";
+        }
+        if (find(c, line) == NULL && put(c, line, tactic, nanoseconds / 1e3) != FS_OK)
+            return "too large for the memory";
     }
     return NULL;
 }
@@ -176,7 +193,8 @@ static bool write_all(const fs_cache *c, const char *temporary, int descriptor) 
     fs_text text = {0};
     fs_text_add(&text, "%s\n%s\n", HEADER, c->key);
     for (size_t i = 0; i < c->count; i++)
-        fs_text_add(&text, "%s\t%s\t%.3f\n", c->entries[i].signature, c->entries[i].tactic, c->entries[i].microseconds);
+        fs_text_add(&text, "%s\t%s\t%.0f\n", c->entries[i].signature, c->entries[i].tactic,
+                    1e3 * c->entries[i].microseconds);
     const uint64_t sum = text.data ? hash(text.data, text.length) : 0;
     fs_text_add(&text, "end %016llx\n", (unsigned long long)sum);
     bool fine = fs_text_status(&text) == FS_OK && write_whole(descriptor, text.data, text.length);
@@ -185,20 +203,58 @@ static bool write_all(const fs_cache *c, const char *temporary, int descriptor) 
     return fine && rename(temporary, c->path) == 0;
 }
 
+// Who merges and replaces, one at a time: a lock on the folder, so that no lock file stays behind. -1 when it cannot be
+// had soon; then an entry may be lost, which is timed again.
+static int take_turn(const fs_cache *c) {
+    enum { TRIES = 2000 };
+    const struct timespec pause = {.tv_nsec = 1000000};
+    const char *slash = strrchr(c->path, '/');
+    char folder[4096] = ".";
+    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - c->path + 1), c->path);
+    const int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno == EWOULDBLOCK && i < TRIES) {
+            nanosleep(&pause, NULL);
+            continue;
+        }
+        close(descriptor);
+        return -1;
+    }
+    return descriptor;
+}
+
+// Why the file was not replaced, or NULL.
+static const char *replace(fs_cache *c, char *temporary) {
+    struct stat about;
+    // Renaming over /dev/null would take it away from everybody.
+    if (stat(c->path, &about) == 0 && !S_ISREG(about.st_mode)) return "not a regular file";
+    read_file(c); // what others have written meanwhile; what this session timed itself stays
+    const int descriptor = mkstemp(temporary);
+    if (descriptor < 0) return strerror(errno);
+    if (write_all(c, temporary, descriptor)) return NULL;
+    const int error = errno;
+    unlink(temporary);
+    return strerror(error);
+}
+
 void fs_cache_save(fs_cache *c) {
     if (!c->changed || c->path == NULL) return;
-    read_file(c); // what others have written meanwhile; what this session timed itself stays
     char temporary[4096];
-    const bool fits = (size_t)snprintf(temporary, sizeof temporary, "%s.XXXXXX", c->path) < sizeof temporary;
-    int descriptor = -1;
-    if (fits && make_folders(temporary)) descriptor = mkstemp(temporary);
-    if (descriptor >= 0 && write_all(c, temporary, descriptor)) {
-        c->changed = false;
-        return;
+    const char *why = "its path is too long";
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.XXXXXX", c->path) < sizeof temporary) {
+        if (make_folders(temporary)) {
+            const int turn = take_turn(c);
+            why = replace(c, temporary);
+            if (turn >= 0) close(turn);
+        } else {
+            why = strerror(errno);
+        }
     }
-    if (descriptor >= 0) unlink(temporary);
-    fs_log(FS_LOG_WARNING, "the tuning cache %s cannot be written (%s): the next session times its tactics again",
-           c->path, strerror(errno));
+    if (why)
+        fs_log(FS_LOG_WARNING, "the tuning cache %s cannot be written (%s): the next session times its tactics again",
+               c->path, why);
+    else
+        c->changed = false;
 }
 
 void fs_cache_close(fs_cache *cache) {

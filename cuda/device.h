@@ -6,7 +6,10 @@
 
 #include "runtime/base/status.h"
 
-enum { FS_CUDA_MIN_SM = 75 }; // Turing: the first with the tensor-core instructions that the kernels use
+enum {
+    FS_CUDA_MIN_SM = 75,   // Turing: the first with the tensor-core instructions that the kernels use
+    FS_CUDA_EARLY_SM = 90, // Hopper: the first with programmatic dependent launch
+};
 
 typedef struct fs_device {
     int ordinal;

@@ -21,6 +21,7 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_LABELS: return fs_launch_head_labels(&n->p.labels, sm, variant, launch);
     case FS_FAMILY_PLANES: return fs_launch_head_planes(&n->p.planes, sm, variant, launch);
     case FS_FAMILY_ARGMAX: return fs_launch_argmax(&n->p.argmax, sm, variant, launch);
+    case FS_FAMILY_STEM_DS: return fs_launch_stem_ds(&n->p.stem_ds, sm, variant, launch);
     }
     return false;
 }
@@ -56,8 +57,14 @@ bool fs_node_cudnn(const fs_node *n, fs_cudnn_conv *c) {
 }
 
 bool fs_node_is_tunable(const fs_node *n) {
-    return n->family == FS_FAMILY_CONV || n->family == FS_FAMILY_DW || n->family == FS_FAMILY_UPDW ||
-           n->family == FS_FAMILY_STEM;
+    switch (n->family) {
+    case FS_FAMILY_STEM:
+    case FS_FAMILY_CONV:
+    case FS_FAMILY_DW:
+    case FS_FAMILY_UPDW:
+    case FS_FAMILY_STEM_DS: return true;
+    default: return false;
+    }
 }
 
 void fs_node_signature(const fs_node *n, char *text, size_t size) {
@@ -88,6 +95,13 @@ void fs_node_signature(const fs_node *n, char *text, size_t size) {
         const fs_stem_params *p = &n->p.stem;
         snprintf(text, size, "stem %s %dx%dx%d/%d %dx%d p%d,%d", type, p->h, p->w, p->channels, p->pixel, p->out.h,
                  p->out.w, p->pad_top, p->pad_left);
+        break;
+    }
+    case FS_FAMILY_STEM_DS: {
+        const fs_stem_ds_params *p = &n->p.stem_ds;
+        snprintf(text, size, "stem+ds %dx%dx%d/%d %dx%d p%d,%d %dx%dx%d", p->stem.h, p->stem.w, p->stem.channels,
+                 p->stem.pixel, p->stem.out.h, p->stem.out.w, p->stem.pad_top, p->stem.pad_left, p->out.h, p->out.w,
+                 p->out.c);
         break;
     }
     default: snprintf(text, size, "family %d", (int)n->family); break;

@@ -3,7 +3,7 @@
 #define FS_CUDA_NODE_H
 
 #include "cuda/cudnn.h"
-#include "cuda/kernels/kernels.h"
+#include "cuda/kernels/fused.h"
 
 typedef enum fs_family {
     FS_FAMILY_FRAME,
@@ -21,12 +21,14 @@ typedef enum fs_family {
     FS_FAMILY_PYRAMID_UP,
     FS_FAMILY_LABELS,
     FS_FAMILY_PLANES,
-    FS_FAMILY_ARGMAX
+    FS_FAMILY_ARGMAX,
+    FS_FAMILY_STEM_DS
 } fs_family;
 
 typedef struct fs_node {
     fs_family family;
-    int step; // of the plan
+    int step;  // of the plan
+    int route; // of the step: which of its alternatives this node belongs to, see fs_nodes
     fs_k_type type;
     union {
         fs_frame_params frame;
@@ -45,6 +47,7 @@ typedef struct fs_node {
         fs_head_params labels;
         fs_head_planes_params planes;
         fs_argmax_params argmax;
+        fs_stem_ds_params stem_ds;
     } p;
     int variant;           // of our own kernels
     const void *bias_half; // CONV: what cuDNN takes beside p.conv

@@ -11,9 +11,14 @@ fs_status fs_run_allow(const fs_launch *launch) {
         "asking for shared memory");
 }
 
-fs_status fs_run_node(const fs_runner *runner, const fs_node *node, const fs_launch *launch, cudaStream_t stream) {
+fs_status fs_run_node(const fs_runner *runner, const fs_node *node, const fs_launch *launch, bool early,
+                      cudaStream_t stream) {
     if (node->plan) return fs_cudnn_run(runner->handle, node->plan, stream);
-    const cudaLaunchConfig_t config = {.gridDim = {launch->grid[0], launch->grid[1], launch->grid[2]},
+    cudaLaunchAttribute overlap = {.id = cudaLaunchAttributeProgrammaticStreamSerialization,
+                                   .val.programmaticStreamSerializationAllowed = 1};
+    const cudaLaunchConfig_t config = {.attrs = &overlap,
+                                       .numAttrs = runner->early && early ? 1 : 0,
+                                       .gridDim = {launch->grid[0], launch->grid[1], launch->grid[2]},
                                        .blockDim = {launch->block, 1, 1},
                                        .dynamicSmemBytes = launch->shared,
                                        .stream = stream};

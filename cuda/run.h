@@ -9,11 +9,15 @@
 typedef struct fs_runner {
     fs_cudnn_handle *handle; // NULL without cuDNN
     int sm;
+    bool early; // kernels may start while the one before them ends (programmatic dependent launch, sm_90 and later)
 } fs_runner;
 
 // Allows the kernel of a launch the dynamic shared memory that it asks for; once per kernel, not on the frame path.
 fs_status fs_run_allow(const fs_launch *launch);
-// Enqueues one node. `launch` is not looked at when cuDNN runs it.
-fs_status fs_run_node(const fs_runner *runner, const fs_node *node, const fs_launch *launch, cudaStream_t stream);
+// Enqueues one node. `launch` is not looked at when cuDNN runs it. `early`: what is before it in the stream is another
+// node of the same frame that surely runs, so this one may start before that has ended; it waits by itself
+// (fs_dependency_wait).
+fs_status fs_run_node(const fs_runner *runner, const fs_node *node, const fs_launch *launch, bool early,
+                      cudaStream_t stream);
 
 #endif

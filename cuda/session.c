@@ -135,8 +135,8 @@ static void register_names(fs_cuda_session *s) {
 // ---- A frame's own launches ----
 
 static void describe_reader(fs_node *reader, const uint8_t *frame, size_t stride, int pixel, const int order[4]) {
-    if (reader->family == FS_FAMILY_STEM) {
-        fs_stem_params *p = &reader->p.stem;
+    if (reader->family != FS_FAMILY_NORMALISE) {
+        fs_stem_params *p = reader->family == FS_FAMILY_STEM ? &reader->p.stem : &reader->p.stem_ds.stem;
         p->frame = frame, p->stride = (long long)stride, p->pixel = pixel;
         memcpy(p->order, order, sizeof p->order);
     } else {
@@ -214,17 +214,53 @@ static fs_status bind_frame(const fs_cuda_session *s, const fs_slot *slot, const
 // ---- Tactics and capture ----
 
 static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *config) {
+    // What reads the frame is timed on the memory of the first slot.
+    static const int order[4] = {0, 1, 2, 3};
+    const int channels = s->graph->model.channels;
+    for (int i = 0; i < s->nodes.count; i++)
+        if (fs_nodes_reads(&s->nodes.node[i]))
+            describe_reader(&s->nodes.node[i], s->slot[0].frame, (size_t)(channels * s->graph->width), channels, order);
     if (config->tune >= 0) {
-        const fs_tuner tuner = {s->engine, &s->runner, s->workspace, s->own, &s->nodes};
+        const fs_tuner tuner = {.engine = s->engine,
+                                .runner = &s->runner,
+                                .workspace = s->workspace,
+                                .stream = s->own,
+                                .repeats = config->tune > 0 ? config->tune : FS_TUNE_REPEATS,
+                                .plan = s->plan,
+                                .nodes = &s->nodes};
         FS_TRY(fs_tune(&tuner));
+    } else {
+        for (int i = 0; i < s->plan->program.steps; i++) // a fused route where there is one
+            fs_nodes_take(&s->nodes, i, s->nodes.routes[i] - 1);
     }
     for (int i = 0; i < s->nodes.count; i++) {
         const fs_node *n = &s->nodes.node[i];
+        if (!fs_nodes_active(&s->nodes, i)) continue;
         if (i == s->nodes.frame || i == s->nodes.reader || i == s->nodes.labels || i == s->nodes.planes) continue;
         if (!fs_node_launch(n, s->runner.sm, n->variant, &s->launch[i]))
             return fs_fail(FS_ERR_INTERNAL, "no kernel for step '%s'", s->plan->program.step[n->step].name);
         FS_TRY(fs_run_allow(&s->launch[i]));
     }
+    return FS_OK;
+}
+
+// Loads the kernels of every kind of frame: CUDA loads a kernel at its first use, which would be in a frame.
+static fs_status load_frame_kernels(const fs_cuda_session *s) {
+    const fs_format formats[] = {FS_RGB8, FS_RGBA8, FS_GRAY8, FS_NV12};
+    const fs_planes planes = {{s->slot[0].frame, s->slot[0].frame, s->slot[0].frame}, {4, 4, 4}};
+    for (int i = 0; i < 4; i++)
+        for (int larger = 0; larger < 2; larger++) {
+            fs_slot slot = {
+                .given = {.format = formats[i], .width = s->graph->width + larger, .height = s->graph->height}};
+            fs_binding binding;
+            FS_TRY(bind_frame(s, &slot, &planes, &binding));
+            for (int b = 0; b < FS_BOUNDS; b++) {
+                struct cudaFuncAttributes attributes;
+                if (!binding.enabled[b]) continue;
+                FS_CUDA(cudaFuncGetAttributes(&attributes, binding.launch[b].kernel), "loading a kernel");
+                FS_TRY(fs_run_allow(&binding.launch[b]));
+            }
+        }
     return FS_OK;
 }
 
@@ -251,7 +287,8 @@ static fs_status capture(fs_cuda_session *s) {
     // cuDNN loads its kernels at their first run, which a capture does not allow.
     if (s->runner.handle) {
         for (int i = 0; i < s->nodes.count; i++)
-            if (s->nodes.node[i].plan) FS_TRY(fs_run_node(&s->runner, &s->nodes.node[i], NULL, s->own));
+            if (s->nodes.node[i].plan && fs_nodes_active(&s->nodes, i))
+                FS_TRY(fs_run_node(&s->runner, &s->nodes.node[i], NULL, false, s->own));
         FS_CUDA(cudaStreamSynchronize(s->own), "running cuDNN for the first time");
     }
     FS_TRY(fs_capture_take(&s->runner, &s->nodes, s->launch, &binding, s->own, &s->capture));
@@ -266,7 +303,13 @@ static void close_replays(fs_cuda_session *s) {
 
 static fs_status prepare_replay(fs_cuda_session *s, const fs_session_config *config) {
     if (config->eager) return FS_OK;
-    const fs_status status = capture(s);
+    fs_status status = capture(s);
+    if (status == FS_ERR_BACKEND && s->runner.early) {
+        // Graphs with programmatic edges are younger than the rest: try without.
+        close_replays(s);
+        s->runner.early = false;
+        status = capture(s);
+    }
     if (status == FS_OK) {
         s->replays = true;
         return FS_OK;
@@ -280,9 +323,11 @@ static fs_status prepare_replay(fs_cuda_session *s, const fs_session_config *con
 
 static void name_tactics(fs_cuda_session *s) {
     bool cudnn = false;
+    memset(s->plan->launches, 0, sizeof s->plan->launches);
     for (int i = 0; i < s->nodes.count; i++) {
         const fs_node *n = &s->nodes.node[i];
-        if (i == s->nodes.frame || i == s->nodes.planes) continue;
+        if (n->route == FS_EVERY_ROUTE || !fs_nodes_active(&s->nodes, i)) continue;
+        s->plan->launches[n->step]++;
         fs_launch launch = s->launch[i];
         // The reader's and the labels' launches come with the frame; their variants are what they are by now.
         if (launch.kernel == NULL) fs_node_launch(n, s->runner.sm, n->variant, &launch);
@@ -302,6 +347,7 @@ static fs_status open_parts(fs_cuda_session *s, const fs_session_config *config)
     FS_TRY(open_streams(s, config));
     register_names(s);
     FS_TRY(choose_tactics(s, config));
+    FS_TRY(load_frame_kernels(s));
     FS_TRY(prepare_replay(s, config));
     name_tactics(s);
     return FS_OK;
@@ -313,6 +359,7 @@ fs_status fs_cuda_session_open(const fs_cuda_engine *engine, fs_plan *plan, cons
     if (s == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for a session");
     s->engine = engine, s->plan = plan, s->graph = &plan->program.graph;
     s->in_flight = config->in_flight, s->runner.sm = engine->device.sm;
+    s->runner.early = engine->device.sm >= FS_CUDA_EARLY_SM;
     int before = engine->device.ordinal;
     fs_status status = fs_device_enter(engine->device.ordinal, &before);
     if (status == FS_OK) status = open_parts(s, config);
@@ -446,11 +493,13 @@ fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t time
         return fs_fail(FS_ERR_STATE, "ticket %llu was waited for already", (unsigned long long)ticket);
     int64_t deadline = -1;
     if (timeout_ns >= 0 && __builtin_add_overflow(now_ns(), timeout_ns, &deadline)) deadline = INT64_MAX;
-    int before;
-    FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
-    fs_trace_begin(s->phase_name[PHASE_WAIT], ticket);
-    const fs_status status = wait_frames(s, ticket, deadline);
-    fs_trace_end();
+    int before = s->engine->device.ordinal;
+    fs_status status = fs_device_enter(s->engine->device.ordinal, &before);
+    if (status == FS_OK) {
+        fs_trace_begin(s->phase_name[PHASE_WAIT], ticket);
+        status = wait_frames(s, ticket, deadline);
+        fs_trace_end();
+    }
     // A frame that failed is over: its slot must become free, so nothing of it may still run.
     if (status != FS_OK && status != FS_ERR_TIMEOUT) settle(s);
     fs_device_leave(s->engine->device.ordinal, before);

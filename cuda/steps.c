@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ALIGN = 256, PYRAMID_OPS = 19, FUSION_OPS = 7 };
+enum { ALIGN = 256, STEM_OPS = 3, PYRAMID_OPS = 19, FUSION_OPS = 7 };
 
 static size_t round_up(size_t bytes) {
     return (bytes + ALIGN - 1) / ALIGN * ALIGN;
@@ -29,12 +29,12 @@ bool fs_steps_supports(const fs_program *program, const fs_step *step) {
     switch (step->kind) {
     case FS_STEP_OP: return true;
     case FS_STEP_CONV: return is_conv_step(program, step);
-    case FS_STEP_STEM: return step->ops == 3;
+    case FS_STEP_STEM: return step->ops == STEM_OPS;
     case FS_STEP_PPM: return step->ops == PYRAMID_OPS;
     case FS_STEP_FFM: return step->ops == FUSION_OPS; // one resize; a second one (PST900's) runs on its own
+    case FS_STEP_LTD: // layer by layer it always runs; the fused kernel is a further route
     case FS_STEP_HEAD: return true;
     case FS_STEP_DSCONV:
-    case FS_STEP_LTD:
     case FS_STEP_BOTTLENECK:
     case FS_STEP_CLASSIFIER:
     case FS_STEP_KINDS: break;
@@ -46,9 +46,28 @@ int fs_steps_launches(const fs_program *program, const fs_step *step) {
     (void)program;
     switch (step->kind) {
     case FS_STEP_PPM: return 5; // partial sums, cells, branches, up, convolution
+    case FS_STEP_LTD:
+        return step->out == program->graph.op[step->op[0]].out ? 1 : 3; // to 1/4 size; depthwise, pointwise
     case FS_STEP_FFM: return 2; // upsample and depthwise, one GEMM over both branches
     default: return 1;
     }
+}
+
+// ---- Routes ----
+
+bool fs_nodes_active(const fs_nodes *nodes, int index) {
+    const fs_node *n = &nodes->node[index];
+    return n->route == FS_EVERY_ROUTE || n->route == nodes->route[n->step];
+}
+
+bool fs_nodes_reads(const fs_node *node) {
+    return node->family == FS_FAMILY_STEM || node->family == FS_FAMILY_NORMALISE || node->family == FS_FAMILY_STEM_DS;
+}
+
+void fs_nodes_take(fs_nodes *nodes, int step, int route) {
+    nodes->route[step] = route;
+    for (int i = 0; i < nodes->count; i++)
+        if (fs_nodes_reads(&nodes->node[i]) && fs_nodes_active(nodes, i)) nodes->reader = i;
 }
 
 // ---- Building ----
@@ -62,6 +81,8 @@ typedef struct builder {
     char *tables;                // host copy of the tables
     size_t scratch_at, table_at; // where scratch and tables begin behind base
     size_t scratch_used;         // of the step at hand
+    int route;                   // of the step at hand
+    void *inner[FS_MAX_TENSORS]; // where tensors inside the step at hand lie, on its way layer by layer
 } builder;
 
 static size_t element_bytes(const builder *b) {
@@ -125,7 +146,9 @@ static const int *cell_starts(builder *b, int in, int out, bool align) {
 static fs_map map_of(const builder *b, int tensor) {
     const fs_tensor *t = &b->graph->tensor[tensor];
     const fs_placement *place = &b->plan->place[tensor];
-    return (fs_map){b->base ? b->base + place->offset : NULL, t->h, t->w, t->c, place->channel_stride};
+    void *data = b->base ? b->base + place->offset : NULL;
+    if (!place->used) data = b->inner[tensor];
+    return (fs_map){data, t->h, t->w, t->c, place->channel_stride};
 }
 
 static bool is_logit(const builder *b, int tensor) {
@@ -136,6 +159,7 @@ static fs_node *add(builder *b, fs_family family, int step) {
     fs_node *n = &b->nodes->node[b->nodes->count++];
     memset(n, 0, sizeof *n);
     n->family = family, n->step = step, n->type = b->engine->type;
+    n->route = b->nodes->routes[step]; // the route at hand is counted when it is complete
     return n;
 }
 
@@ -157,13 +181,25 @@ static void add_conv(builder *b, int step, const fs_op *op, fs_map in, fs_map re
                                  .pad_left = op->pad_left};
 }
 
-static void add_conv_step(builder *b, int index, const fs_step *step) {
-    const fs_op *op = op_of(&b->plan->program, step, 0);
+// How many operations from `first` on make one kernel: a convolution with the add and the ReLU behind it.
+static int group_ops(const builder *b, const fs_step *step, int first) {
+    int next = first + 1;
+    while (next < step->ops) {
+        const fs_op *op = op_of(&b->plan->program, step, next), *before = op_of(&b->plan->program, step, next - 1);
+        const bool follows = op->in[0] == before->out || (op->inputs > 1 && op->in[1] == before->out);
+        if ((op->kind != FS_OP_ADD && op->kind != FS_OP_RELU) || !follows) break;
+        next++;
+    }
+    return next - first;
+}
+
+static void add_group(builder *b, int index, const fs_step *step, int first, int ops) {
+    const fs_op *op = op_of(&b->plan->program, step, first);
     const fs_cuda_layer *layer = &b->engine->layer[op->layer];
     bool relu = false;
     fs_map residual = {0};
     int made = op->out;
-    for (int i = 1; i < step->ops; i++) {
+    for (int i = first + 1; i < first + ops; i++) {
         const fs_op *after = op_of(&b->plan->program, step, i);
         relu |= after->kind == FS_OP_RELU;
         if (after->kind == FS_OP_ADD) residual = map_of(b, after->in[after->in[0] == made]);
@@ -184,18 +220,44 @@ static void add_conv_step(builder *b, int index, const fs_step *step) {
                                                        .pad_left = op->pad_left};
 }
 
-static void add_stem(builder *b, int index, const fs_step *step) {
-    const fs_op *conv = op_of(&b->plan->program, step, 1);
-    b->nodes->reader = b->nodes->count;
-    add(b, FS_FAMILY_STEM, index)->p.stem = (fs_stem_params){.h = b->graph->height,
-                                                             .w = b->graph->width,
-                                                             .channels = b->graph->model.channels,
-                                                             .pad_top = conv->pad_top,
-                                                             .pad_left = conv->pad_left,
-                                                             .scale = b->engine->stem_scale,
-                                                             .weights = b->engine->stem.weights,
-                                                             .bias = b->engine->stem.bias,
-                                                             .out = map_of(b, step->out)};
+static fs_stem_params stem_params(const builder *b, const fs_op *conv, fs_map out) {
+    return (fs_stem_params){.h = b->graph->height,
+                            .w = b->graph->width,
+                            .channels = b->graph->model.channels,
+                            .pad_top = conv->pad_top,
+                            .pad_left = conv->pad_left,
+                            .scale = b->engine->stem_scale,
+                            .weights = b->engine->stem.weights,
+                            .bias = b->engine->stem.bias,
+                            .out = out};
+}
+
+static void add_stem(builder *b, int index, const fs_step *step, int out) {
+    add(b, FS_FAMILY_STEM, index)->p.stem = stem_params(b, op_of(&b->plan->program, step, 1), map_of(b, out));
+}
+
+// A step layer by layer, from one of its operations on. Each map inside it is read by the next layer alone, so two
+// places in turn are enough.
+static void add_layers(builder *b, int index, const fs_step *step, int begin) {
+    const fs_program *program = &b->plan->program;
+    int last[FS_MAX_STEP_OPS], groups = 0; // the last operation of each kernel
+    size_t room[2] = {0, 0};
+    for (int i = begin; i < step->ops; groups++) {
+        i += op_of(program, step, i)->kind == FS_OP_NORMALISE ? STEM_OPS : group_ops(b, step, i);
+        last[groups] = i - 1;
+        const int made = op_of(program, step, i - 1)->out;
+        if (made != step->out && room[groups % 2] < b->plan->place[made].bytes)
+            room[groups % 2] = b->plan->place[made].bytes;
+    }
+    void *const place[2] = {scratch(b, room[0]), scratch(b, room[1])};
+    for (int g = 0, first = begin; g < groups; first = last[g++] + 1) {
+        const int made = op_of(program, step, last[g])->out;
+        if (made != step->out) b->inner[made] = place[g % 2];
+        if (op_of(program, step, first)->kind == FS_OP_NORMALISE)
+            add_stem(b, index, step, made);
+        else
+            add_group(b, index, step, first, last[g] + 1 - first);
+    }
 }
 
 // Pools and branches work on 50 cells. A 1x1 output convolution commutes with the resize, so its slices are applied to
@@ -249,6 +311,67 @@ static void add_fusion(builder *b, int index, const fs_step *step) {
     b->nodes->node[b->nodes->count - 1].p.conv.in2 = skip;
 }
 
+// ---- Fused routes ----
+
+// A route that was just built is kept when a kernel takes each of its nodes; else its nodes are dropped. When
+// measuring, and without an engine's device, all are kept: they take no memory.
+static void close_route(builder *b, int step, int first_node) {
+    for (int i = first_node; i < b->nodes->count; i++) {
+        fs_launch launch;
+        fs_node probe = b->nodes->node[i];
+        if (probe.family == FS_FAMILY_STEM_DS) probe.p.stem_ds.stem.pixel = probe.p.stem_ds.stem.channels;
+        if (fs_node_launch(&probe, b->engine->device.sm, 0, &launch)) continue;
+        b->nodes->count = first_node;
+        return;
+    }
+    b->nodes->routes[step]++;
+}
+
+static fs_fused_pw fused_pw(const builder *b, const fs_op *op, bool relu) {
+    const fs_cuda_layer *layer = &b->engine->layer[op->layer];
+    return (fs_fused_pw){layer->weights, layer->bias, b->graph->tensor[op->out].c, relu};
+}
+
+static fs_fused_dw fused_dw(const builder *b, const fs_op *op, bool relu) {
+    const fs_cuda_layer *layer = &b->engine->layer[op->layer];
+    return (fs_fused_dw){layer->weights, layer->bias, relu, op->stride};
+}
+
+static const fs_op *nth_conv(const builder *b, const fs_step *step, int n) {
+    for (int i = 0; i < step->ops; i++) {
+        const fs_op *op = op_of(&b->plan->program, step, i);
+        if (op->layer >= 0 && n-- == 0) return op;
+    }
+    return NULL;
+}
+
+// The tensor behind the ReLU of a convolution.
+static int relu_of(const builder *b, const fs_step *step, const fs_op *conv) {
+    for (int i = 0; i < step->ops; i++) {
+        const fs_op *op = op_of(&b->plan->program, step, i);
+        if (op->kind == FS_OP_RELU && op->in[0] == conv->out) return op->out;
+    }
+    return conv->out;
+}
+
+// The frame to the 1/4-size map in one kernel, what is left of the step layer by layer.
+static void add_fused_ltd(builder *b, int index, const fs_step *step) {
+    const int first = b->nodes->count;
+    const fs_op *stem = nth_conv(b, step, 0), *dw = nth_conv(b, step, 1), *pw = nth_conv(b, step, 2);
+    const fs_tensor *half = &b->graph->tensor[stem->out];
+    const int quarter = relu_of(b, step, pw);
+    if (quarter != step->out) b->inner[quarter] = scratch(b, b->plan->place[quarter].bytes);
+    fs_stem_ds_params *p = &add(b, FS_FAMILY_STEM_DS, index)->p.stem_ds;
+    p->stem = stem_params(b, stem, (fs_map){NULL, half->h, half->w, half->c, half->c});
+    p->dw = fused_dw(b, dw, b->graph->model.dsconv_mid_relu);
+    p->pw = fused_pw(b, pw, true);
+    p->out = map_of(b, quarter);
+    int rest = 0;
+    while (rest < step->ops && op_of(&b->plan->program, step, rest)->out != quarter) rest++;
+    add_layers(b, index, step, rest + 1);
+    close_route(b, index, first);
+}
+
 static void add_labels(builder *b, int index, const fs_op *resize) {
     const fs_map logits = map_of(b, resize->in[0]);
     const int height = b->graph->height, width = b->graph->width;
@@ -268,9 +391,8 @@ static void add_op(builder *b, int index, const fs_step *step) {
     const fs_map in = map_of(b, op->in[0]), out = map_of(b, op->out);
     switch (op->kind) {
     case FS_OP_CONV:
-    case FS_OP_DWCONV: add_conv_step(b, index, step); break;
+    case FS_OP_DWCONV: add_group(b, index, step, 0, step->ops); break;
     case FS_OP_NORMALISE: {
-        b->nodes->reader = b->nodes->count;
         fs_normalise_params *p = &add(b, FS_FAMILY_NORMALISE, index)->p.normalise;
         p->out = out;
         memcpy(p->mean, b->graph->model.mean, sizeof p->mean);
@@ -315,13 +437,14 @@ static void add_planes(builder *b) {
     const fs_map logits = map_of(b, b->graph->logits);
     const bool align = b->graph->model.align_final;
     b->nodes->planes = b->nodes->count;
-    add(b, FS_FAMILY_PLANES, b->plan->program.steps - 1)->p.planes =
-        (fs_head_planes_params){.logits = logits,
-                                .tap_y = taps(b, logits.h, b->graph->height, align),
-                                .tap_x = taps(b, logits.w, b->graph->width, align),
-                                .height = b->graph->height,
-                                .width = b->graph->width,
-                                .mode = FS_K_LOGITS};
+    fs_node *n = add(b, FS_FAMILY_PLANES, b->plan->program.steps - 1);
+    n->route = FS_EVERY_ROUTE;
+    n->p.planes = (fs_head_planes_params){.logits = logits,
+                                          .tap_y = taps(b, logits.h, b->graph->height, align),
+                                          .tap_x = taps(b, logits.w, b->graph->width, align),
+                                          .height = b->graph->height,
+                                          .width = b->graph->width,
+                                          .mode = FS_K_LOGITS};
 }
 
 size_t fs_steps_arena(const fs_plan *plan) {
@@ -340,20 +463,28 @@ fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs
                  .scratch_at = fs_steps_arena(plan),
                  .table_at = fs_steps_arena(plan) + measured};
     nodes->frame = 0;
-    add(&b, FS_FAMILY_FRAME, 0);
+    add(&b, FS_FAMILY_FRAME, 0)->route = FS_EVERY_ROUTE;
     for (int i = 0; i < plan->program.steps; i++) {
         const fs_step *step = &plan->program.step[i];
+        const bool half = engine->type == FS_K_F16; // what fused kernels are for
         b.scratch_used = 0;
         switch (step->kind) {
         case FS_STEP_OP: add_op(&b, i, step); break;
-        case FS_STEP_CONV: add_conv_step(&b, i, step); break;
-        case FS_STEP_STEM: add_stem(&b, i, step); break;
+        case FS_STEP_CONV: add_group(&b, i, step, 0, step->ops); break;
+        case FS_STEP_STEM: add_stem(&b, i, step, step->out); break;
         case FS_STEP_PPM: add_pyramid(&b, i, step); break;
         case FS_STEP_FFM: add_fusion(&b, i, step); break;
         case FS_STEP_HEAD: add_labels(&b, i, op_of(&plan->program, step, 0)); break;
-        default: return fs_fail(FS_ERR_INTERNAL, "the CUDA backend cannot run step '%s'", step->name);
+        case FS_STEP_LTD: add_layers(&b, i, step, 0); break;
+        case FS_STEP_DSCONV:
+        case FS_STEP_BOTTLENECK:
+        case FS_STEP_CLASSIFIER:
+        case FS_STEP_KINDS: return fs_fail(FS_ERR_INTERNAL, "the CUDA backend cannot run step '%s'", step->name);
         }
+        nodes->routes[i] = 1;
+        if (half && step->kind == FS_STEP_LTD) add_fused_ltd(&b, i, step);
     }
     add_planes(&b);
+    for (int i = 0; i < plan->program.steps; i++) fs_nodes_take(nodes, i, 0);
     return FS_OK;
 }

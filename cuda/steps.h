@@ -5,14 +5,19 @@
 #include "cuda/engine.h"
 #include "cuda/node.h"
 
-enum { FS_MAX_NODES = FS_MAX_OPS + 16 };
+enum { FS_MAX_NODES = 2 * FS_MAX_OPS, FS_EVERY_ROUTE = -1 };
 
-// The nodes of a frame in execution order. Four of them depend on the frame at hand (its pointers, format, outputs) and
-// are filled in by the session: `frame` converts or resizes into the network's own u8 frame where that is needed,
-// `reader` (stem or normalise) reads the frame, `labels` and `planes` write what was asked for.
+// The nodes of a frame in execution order. A step may have several routes: layer by layer (route 0), or by fused
+// kernels. Nodes of all routes stand side by side; those of the chosen one are active.
+//
+// Four nodes depend on the frame at hand (its pointers, format, outputs) and are filled in by the session: `frame`
+// converts or resizes into the network's own u8 frame where that is needed, `reader` (what the first step begins with)
+// reads the frame, `labels` and `planes` write what was asked for.
 typedef struct fs_nodes {
     fs_node node[FS_MAX_NODES];
     int count;
+    int routes[FS_MAX_OPS]; // by step, 1: only layers
+    int route[FS_MAX_OPS];  // the chosen one
     int frame, reader, labels, planes;
     // Sizes in bytes of the session's device memory behind the arena, and where they lie.
     size_t scratch, tables;
@@ -21,6 +26,13 @@ typedef struct fs_nodes {
 // Whether the kernels run a step as one, and how many launches it takes.
 bool fs_steps_supports(const fs_program *program, const fs_step *step);
 int fs_steps_launches(const fs_program *program, const fs_step *step);
+
+// Whether a node belongs to its step's chosen route.
+bool fs_nodes_active(const fs_nodes *nodes, int index);
+// Chooses a route for a step, and finds the reader again.
+void fs_nodes_take(fs_nodes *nodes, int step, int route);
+// Whether a node of this family reads the frame.
+bool fs_nodes_reads(const fs_node *node);
 
 // Device memory of a session as one block: the plan's arena, scratch of single steps, tables. Measures with base ==
 // NULL: only nodes->scratch and nodes->tables are meaningful then.

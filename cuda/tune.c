@@ -7,7 +7,7 @@
 #include "cuda/cache.h"
 #include "runtime/base/log.h"
 
-enum { MAX_PLANS = 12, ROUNDS = 3, REPEATS = 10 };
+enum { MAX_PLANS = 12, ROUNDS = 3 };
 
 // Bumped when kernels change in ways that their names do not show.
 #define KERNELS "kernels 1"
@@ -16,14 +16,17 @@ typedef struct stopwatch {
     cudaEvent_t start, stop;
 } stopwatch;
 
-// Microseconds of one run, the least of a few rounds; negative when the candidate does not run here.
-static double time_candidate(const fs_tuner *t, const stopwatch *watch, const fs_node *node, const fs_launch *launch) {
-    double best = -1;
-    if (node->plan == NULL && fs_run_allow(launch) != FS_OK) return -1;
-    if (fs_run_node(t->runner, node, launch, t->stream) != FS_OK) return -1;
+typedef fs_status (*run_fn)(const fs_tuner *t, const void *what);
+
+// Microseconds of one run, the least of a few rounds; negative when it does not run here. What falls far behind `best`
+// (negative: nothing yet) in the first round is not worth the others.
+static double time_runs(const fs_tuner *t, const stopwatch *watch, run_fn run, const void *what, double best) {
+    const double far = 1.5;
+    double least = -1;
+    if (run(t, what) != FS_OK) return -1;
     for (int round = 0; round < ROUNDS; round++) {
         bool fine = cudaEventRecord(watch->start, t->stream) == cudaSuccess;
-        for (int i = 0; i < REPEATS && fine; i++) fine = fs_run_node(t->runner, node, launch, t->stream) == FS_OK;
+        for (int i = 0; i < t->repeats && fine; i++) fine = run(t, what) == FS_OK;
         fine = fine && cudaEventRecord(watch->stop, t->stream) == cudaSuccess;
         float milliseconds = 0;
         fine = cudaStreamSynchronize(t->stream) == cudaSuccess && fine;
@@ -31,10 +34,21 @@ static double time_candidate(const fs_tuner *t, const stopwatch *watch, const fs
             cudaGetLastError();
             return -1;
         }
-        const double each = 1e3 * (double)milliseconds / REPEATS;
-        if (best < 0 || each < best) best = each;
+        const double each = 1e3 * (double)milliseconds / t->repeats;
+        if (least < 0 || each < least) least = each;
+        if (best >= 0 && least > far * best) break;
     }
-    return best;
+    return least;
+}
+
+typedef struct candidate {
+    const fs_node *node;
+    const fs_launch *launch; // NULL: cuDNN's plan in the node
+} candidate;
+
+static fs_status run_candidate(const fs_tuner *t, const void *what) {
+    const candidate *c = what;
+    return fs_run_node(t->runner, c->node, c->launch, false, t->stream);
 }
 
 static fs_status bind(const fs_tuner *t, const fs_node *node, fs_cudnn_plan *plan) {
@@ -71,7 +85,8 @@ static fs_status time_node(const fs_tuner *t, const stopwatch *watch, fs_node *n
     fs_launch launch;
     int winner = 0;
     for (int v = 0; fs_node_launch(node, t->engine->device.sm, v, &launch); v++) {
-        const double us = time_candidate(t, watch, node, &launch);
+        if (fs_run_allow(&launch) != FS_OK) continue;
+        const double us = time_runs(t, watch, run_candidate, &(candidate){node, &launch}, best);
         if (us < 0 || (best >= 0 && us >= best)) continue;
         best = us, winner = v;
         snprintf(name, size, "%s", launch.name);
@@ -86,10 +101,10 @@ static fs_status time_node(const fs_tuner *t, const stopwatch *watch, fs_node *n
         fs_cudnn_plans(t->engine->cudnn, &here, &conv, FS_CUDNN_WORKSPACE, plans, MAX_PLANS, &count) != FS_OK)
         fs_log(FS_LOG_INFO, "cuDNN offers nothing for a convolution: %s", fs_error_text());
     for (int i = 0; i < count; i++) {
-        fs_node candidate = *node;
-        candidate.plan = plans[i];
+        fs_node other = *node;
+        other.plan = plans[i];
         double us = -1;
-        if (bind(t, node, plans[i]) == FS_OK) us = time_candidate(t, watch, &candidate, NULL);
+        if (bind(t, node, plans[i]) == FS_OK) us = time_runs(t, watch, run_candidate, &(candidate){&other, NULL}, best);
         if (us < 0 || (best >= 0 && us >= best)) {
             fs_cudnn_plan_free(plans[i]);
             continue;
@@ -107,7 +122,7 @@ static fs_status time_node(const fs_tuner *t, const stopwatch *watch, fs_node *n
 static fs_status tune_nodes(const fs_tuner *t, const stopwatch *watch, fs_cache *cache) {
     for (int i = 0; i < t->nodes->count; i++) {
         fs_node *node = &t->nodes->node[i];
-        if (!fs_node_is_tunable(node) || i == t->nodes->reader) continue; // the reader's frame is not known yet
+        if (!fs_node_is_tunable(node)) continue;
         char signature[160], name[FS_LAUNCH_NAME] = "";
         fs_node_signature(node, signature, sizeof signature);
         const char *known = fs_cache_get(cache, signature);
@@ -116,6 +131,55 @@ static fs_status tune_nodes(const fs_tuner *t, const stopwatch *watch, fs_cache 
         FS_TRY(time_node(t, watch, node, name, sizeof name, &microseconds));
         fs_log(FS_LOG_DEBUG, "%s: %s, %.2f us", signature, name, microseconds);
         FS_TRY(fs_cache_put(cache, signature, name, microseconds));
+    }
+    return FS_OK;
+}
+
+// A step by its chosen route.
+static fs_status run_step(const fs_tuner *t, const void *what) {
+    const int step = *(const int *)what;
+    for (int i = 0; i < t->nodes->count; i++) {
+        const fs_node *node = &t->nodes->node[i];
+        fs_launch launch;
+        if (node->step != step || node->route == FS_EVERY_ROUTE || !fs_nodes_active(t->nodes, i)) continue;
+        if (node->plan == NULL) {
+            fs_node_launch(node, t->engine->device.sm, node->variant, &launch);
+            FS_TRY(fs_run_allow(&launch));
+        }
+        FS_TRY(fs_run_node(t->runner, node, &launch, false, t->stream));
+    }
+    return FS_OK;
+}
+
+// A fused kernel against the layers that it replaces, each with its best tactic.
+static fs_status tune_routes(const fs_tuner *t, const stopwatch *watch, const fs_plan *plan, fs_cache *cache) {
+    for (int s = 0; s < plan->program.steps; s++) {
+        const int routes = t->nodes->routes[s];
+        if (routes < 2) continue;
+        const fs_step *step = &plan->program.step[s];
+        const fs_tensor *in = &plan->program.graph.tensor[step->in[0]], *out = &plan->program.graph.tensor[step->out];
+        char signature[160], name[FS_LAUNCH_NAME];
+        snprintf(signature, sizeof signature, "route %s %dx%dx%d %dx%dx%d of %d", step->name, in->h, in->w, in->c,
+                 out->h, out->w, out->c, routes);
+        const char *known = fs_cache_get(cache, signature);
+        int route;
+        if (known && sscanf(known, "route %d", &route) == 1 && route >= 0 && route < routes) {
+            fs_nodes_take(t->nodes, s, route);
+            continue;
+        }
+        double best = -1;
+        int winner = 0;
+        for (route = 0; route < routes; route++) {
+            fs_nodes_take(t->nodes, s, route);
+            const double us = time_runs(t, watch, run_step, &s, best);
+            if (us >= 0 && (best < 0 || us < best)) best = us, winner = route;
+        }
+        if (best < 0)
+            return fs_fail(FS_ERR_BACKEND, "no way runs step '%s' on this GPU: %s", step->name, fs_error_text());
+        fs_nodes_take(t->nodes, s, winner);
+        snprintf(name, sizeof name, "route %d", winner);
+        fs_log(FS_LOG_DEBUG, "%s: %s, %.2f us", signature, name, best);
+        FS_TRY(fs_cache_put(cache, signature, name, best));
     }
     return FS_OK;
 }
@@ -132,6 +196,7 @@ fs_status fs_tune(const fs_tuner *t) {
     fs_status status = fs_cuda_status(cudaEventCreate(&watch.start), "creating an event");
     if (status == FS_OK) status = fs_cuda_status(cudaEventCreate(&watch.stop), "creating an event");
     if (status == FS_OK) status = tune_nodes(t, &watch, cache);
+    if (status == FS_OK) status = tune_routes(t, &watch, t->plan, cache);
     if (status == FS_OK) fs_cache_save(cache);
     if (watch.start) cudaEventDestroy(watch.start);
     if (watch.stop) cudaEventDestroy(watch.stop);

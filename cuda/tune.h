@@ -4,14 +4,19 @@
 
 #include "cuda/run.h"
 
-enum { FS_CUDNN_WORKSPACE = 8 << 20 }; // bytes that a cuDNN engine may ask for
+enum {
+    FS_CUDNN_WORKSPACE = 8 << 20, // bytes that a cuDNN engine may ask for
+    FS_TUNE_REPEATS = 10          // runs between two events: a single one is within the clock's error
+};
 
 typedef struct fs_tuner {
     const fs_cuda_engine *engine;
     const fs_runner *runner;
     void *workspace;     // FS_CUDNN_WORKSPACE bytes, or NULL
     cudaStream_t stream; // idle; used and left idle
-    fs_nodes *nodes;     // bound to memory that may be written
+    int repeats;         // runs that a candidate is timed over, in each of a few rounds
+    const fs_plan *plan;
+    fs_nodes *nodes; // bound to memory that may be written
 } fs_tuner;
 
 // Takes the winners that the cache file knows, times the rest and saves them. FS_ERR_MEMORY, FS_ERR_BACKEND.

@@ -61,7 +61,7 @@ typedef struct fs_engine_config {
 typedef struct fs_session_config {
     int threads;   // 0: all cores
     int in_flight; // >= 1
-    int tune;      // 0: time the tactics; -1: take the first
+    int tune;      // 0: time the tactics; -1: take the first; more: as 0, over so many runs of each
     bool eager;    // CUDA: launch step by step instead of replaying a captured graph
     void *stream;  // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
 } fs_session_config;

@@ -3,6 +3,7 @@
 // Four lanes a pixel read its classes in 16-byte pieces, so that a warp reads 8 pixels as they lie; two shuffles bring
 // value and index together. Bytes bound: 200 MB at 1024x2048 and 19 classes (pitch 24), 38 M comparisons.
 #include "cuda/kernels/device.cuh"
+#include "cuda/kernels/ptx.cuh"
 
 namespace {
 
@@ -10,6 +11,7 @@ constexpr int THREADS = 256, PIXELS = THREADS / 4;
 
 FS_KERNEL(THREADS, 4)
 argmax_f32(const FS_PARAM fs_argmax_params p) {
+    fs_dependency_wait();
     const int part = threadIdx.x % 4, y = blockIdx.y;
     const int x = static_cast<int>(blockIdx.x) * PIXELS + static_cast<int>(threadIdx.x) / 4;
     const bool inside = x < p.in.w;

@@ -232,6 +232,7 @@ struct HalfTile {
 };
 
 template <class Tile> FS_KERNEL(Tile::threads, Tile::blocks) conv_f16(const FS_PARAM ConvArgs args) {
+    fs_dependency_wait();
     constexpr int mi = Tile::mi, ni = Tile::ni, row_bytes = Tile::bk * 2;
     FS_SHARED_DYNAMIC(unsigned char, shared);
     const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
@@ -319,6 +320,7 @@ struct FloatTile {
 
 // A thread has pixels y, y + 16 .. and channels x, x + 16 .. of the tile, 4 x 4 of them.
 FS_KERNEL(FloatTile::threads, FloatTile::blocks) conv_f32(const FS_PARAM ConvArgs args) {
+    fs_dependency_wait();
     using Tile = FloatTile;
     constexpr int row_bytes = Tile::bk * 4;
     FS_SHARED_DYNAMIC(unsigned char, shared);
@@ -366,6 +368,7 @@ FS_KERNEL(FloatTile::threads, FloatTile::blocks) conv_f32(const FS_PARAM ConvArg
 
 // Any channel count: a thread makes eight channels of one pixel.
 template <class Element> FS_KERNEL(128, 4) conv_direct(const FS_PARAM ConvArgs args) {
+    fs_dependency_wait();
     const fs_conv_params &p = args.p;
     const long long index = static_cast<long long>(blockIdx.x) * 128 + threadIdx.x;
     const int per_pixel = args.n8 / 8;

@@ -14,6 +14,7 @@
 // 75, 8.4 + 8.4; 32x64x768 28, 3.1 + 3.1. At under 5 FLOP a byte of halves the memory is the limit.
 #include "cuda/kernels/device.cuh"
 #include "cuda/kernels/pieces.cuh"
+#include "cuda/kernels/ptx.cuh"
 
 namespace {
 
@@ -34,6 +35,7 @@ FS_DEVICE int strip_begin(int i, int step, int outputs) {
 template <typename T, int N, int STEP, int TX, int TY, int BLOCKS>
 FS_KERNEL(THREADS, BLOCKS)
 depthwise(const FS_PARAM dw_args a) {
+    fs_dependency_wait();
     const fs_map &in = a.p.in, &out = a.p.out;
     const int thread = static_cast<int>(threadIdx.x), strip = thread / a.groups;
     const int row = strip / a.columns, column = strip % a.columns;

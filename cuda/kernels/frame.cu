@@ -3,9 +3,9 @@
 // The bytes are equal to the last bit to what a CPU makes of the same integers: the resize is that of
 // host/image/resize.c, and YUV is converted in fixed point, pixel by pixel, rounded to u8 and only then resized.
 //
-// YUV. E' = Kr R + Kg G + Kb B with Kr, Kb = 0.299, 0.114 (ITU-R BT.601-7, 2.5.1) or 0.2126, 0.0722 (ITU-R BT.709-6,
-// 3.2), Kg = 1 - Kr - Kb. Limited range holds 219 steps of luma from 16 and 224 of chroma around 128 (BT.601-7 2.5.3,
-// BT.709-6 4.6), full range 255 from 0 and 255 around 128 (ITU-T H.273, 8.3). Solved for R, G, B on 0 .. 255:
+// YUV. E' = Kr R + Kg G + Kb B with Kr, Kb = 0.299, 0.114 (ITU-R BT.601-7) or 0.2126, 0.0722 (ITU-R
+// BT.709-6), Kg = 1 - Kr - Kb. Limited range holds 219 steps of luma from 16 and 224 of chroma around 128 (the
+// same documents), full range 255 from 0 and 255 around 128 (ITU-T H.273). Solved for R, G, B on 0 .. 255:
 //   R = s (Y - o)                          + 2 (1 - Kr) c         (V - 128)
 //   G = s (Y - o) - 2 (1 - Kb) Kb / Kg c (U - 128) - 2 (1 - Kr) Kr / Kg c (V - 128)
 //   B = s (Y - o) + 2 (1 - Kb) c (U - 128)
@@ -16,8 +16,9 @@
 // most 6e8 in between; the others likewise.
 //
 // A thread makes four pixels in a row, a block 512; the bytes meet in shared memory and leave 16 at a time. 1024x2048
-// reads 6.3 MB (NV12: 3.1 MB) and writes 6.3 MB; about 30 integer operations per channel where a resized frame is YUV.
+// reads 6.3 MB (NV12: 3.1 MB) and writes 6.3 MB.
 #include "cuda/kernels/device.cuh"
+#include "cuda/kernels/ptx.cuh"
 
 namespace {
 
@@ -125,6 +126,7 @@ FS_DEVICE uint32_t blend(uint32_t left_top, uint32_t right_top, uint32_t left_bo
 }
 
 template <bool yuv, bool resized> FS_KERNEL(threads, yuv &&resized ? 6 : 8) frame(const FS_PARAM fs_frame_params p) {
+    fs_dependency_wait();
     FS_SHARED(uint32_t, packed, [threads * group]);
     const long long first = static_cast<long long>(blockIdx.x) * (threads * group),
                     total = static_cast<long long>(p.out_h) * p.out_w;

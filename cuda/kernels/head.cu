@@ -13,6 +13,7 @@
 // aligned. At 1024x2048, 19 classes: 1024 blocks, 6.3 MB read (each grid row twice, from L2), 2.1 MB written; a mixed
 // cell with three survivors takes about 150 warp instructions, the argmax of the grid points 2 MFLOP.
 #include "cuda/kernels/device.cuh"
+#include "cuda/kernels/ptx.cuh"
 
 namespace {
 
@@ -155,6 +156,7 @@ FS_DEVICE void store_row(uint8_t *out, const uint8_t *tile, int lead, int count,
 }
 
 template <bool SHORTCUT> FS_KERNEL(THREADS, 8) head_labels(const FS_PARAM fs_head_params p) {
+    fs_dependency_wait();
     FS_SHARED(uint8_t, tile, [ROWS * PITCH]);
     FS_SHARED(int, winner, [2 * (CELLS + 1)]);
     FS_SHARED_DYNAMIC(unsigned char, lists);

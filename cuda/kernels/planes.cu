@@ -5,6 +5,7 @@
 // classes: the running maximum and sum of exponentials, then the values; nothing is kept in between. Bound by the
 // writing: 160 MB of float planes (80 MB of half) at 1024x2048 and 19 classes, 5 FLOPs and half an exponential each.
 #include "cuda/kernels/device.cuh"
+#include "cuda/kernels/ptx.cuh"
 
 namespace {
 
@@ -31,6 +32,7 @@ FS_DEVICE float4 mix4(const Corners &at, int k) {
 }
 
 template <typename Out> FS_KERNEL(THREADS, 4) head_planes(const FS_PARAM fs_head_planes_params p) {
+    fs_dependency_wait();
     const int x = static_cast<int>(blockIdx.x) * THREADS + static_cast<int>(threadIdx.x), y = blockIdx.y;
     if (x >= p.width) return;
     const int classes = p.logits.c, pitch = p.logits.pitch;

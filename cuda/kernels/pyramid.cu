@@ -9,11 +9,12 @@
 // multiply-adds), one block each with its weights in registers before it waits for anything. Going up, a thread makes 8
 // channels of a pixel from 13 cells, which are in the L1 cache (25 KB); 0.5 MB (1 MB for the concat) are written.
 #include "cuda/kernels/device.cuh"
+#include "cuda/kernels/ptx.cuh"
 
 namespace {
 
 FS_DEVICE void load8(const __half *p, float v[8]) {
-    const uint4 raw = __ldg(reinterpret_cast<const uint4 *>(p));
+    const uint4 raw = *reinterpret_cast<const uint4 *>(p);
     const uint32_t word[4] = {raw.x, raw.y, raw.z, raw.w};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -24,7 +25,7 @@ FS_DEVICE void load8(const __half *p, float v[8]) {
     }
 }
 FS_DEVICE void load8(const float *p, float v[8]) {
-    const float4 a = __ldg(reinterpret_cast<const float4 *>(p)), b = __ldg(reinterpret_cast<const float4 *>(p) + 1);
+    const float4 a = reinterpret_cast<const float4 *>(p)[0], b = reinterpret_cast<const float4 *>(p)[1];
     v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 FS_DEVICE void store8(__half *p, const float v[8]) {
@@ -71,6 +72,7 @@ constexpr int POOL_THREADS = 512, POOL_CHANNELS = 32; // four 8-channel groups x
 
 // Block (bin, group of 32 channels).
 template <typename T> FS_KERNEL(POOL_THREADS, 2) pool(const FS_PARAM fs_pool_params p) {
+    fs_dependency_wait();
     FS_SHARED(float, partial, [POOL_THREADS / 32][POOL_CHANNELS]);
     const int thread = threadIdx.x, group = thread % 4, lane = thread / 4;
     const int channel = static_cast<int>(blockIdx.y) * POOL_CHANNELS + group * 8;
@@ -131,6 +133,7 @@ constexpr int PARTIAL_THREADS = 128, PARTIAL_CHANNELS = 128; // 16 groups of 8 c
 
 // Block (rectangle, group of 128 channels, slice): partial[slice][rectangle][channel].
 template <typename T> FS_KERNEL(PARTIAL_THREADS, 8) pyramid_partial(const FS_PARAM fs_pyramid_pool_params p) {
+    fs_dependency_wait();
     FS_SHARED(float, partial, [PARTIAL_THREADS / 32][PARTIAL_CHANNELS]);
     const int thread = threadIdx.x, group = thread % 16, lane = thread / 16;
     const int channel = static_cast<int>(blockIdx.y) * PARTIAL_CHANNELS + group * 8;
@@ -176,6 +179,7 @@ constexpr int CELL_CHANNELS = 64, CELL_LANES = 8;
 // Block (cell, group of 64 channels): 8 lanes share the rectangles.
 FS_KERNEL(CELL_CHANNELS *CELL_LANES, 2)
 pyramid_cells(const FS_PARAM fs_pyramid_pool_params p) {
+    fs_dependency_wait();
     FS_SHARED(float, partial, [CELL_LANES][CELL_CHANNELS]);
     const int thread = threadIdx.x % CELL_CHANNELS, lane = static_cast<int>(threadIdx.x) / CELL_CHANNELS;
     const int channel = static_cast<int>(blockIdx.y) * CELL_CHANNELS + thread;
@@ -191,7 +195,7 @@ pyramid_cells(const FS_PARAM fs_pyramid_pool_params p) {
         for (int n = lane; n < count; n += CELL_LANES) {
             const int slice = n / mine, at = n % mine;
             const long long rectangle = slice * rectangles + (top + at / width) * across + left + at % width;
-            sum += __ldg(p.partial + rectangle * p.in.c + channel);
+            sum += p.partial[rectangle * p.in.c + channel];
         }
     }
     partial[lane][thread] = sum;
@@ -214,6 +218,7 @@ constexpr int WIDE = 128, NARROW = 32; // channels of the map and of a branch
 // Block (cell), 128 threads: 4 parts of the sum x 32 outputs, then 128 outputs.
 FS_KERNEL(WIDE, 1)
 pyramid_branch(const FS_PARAM fs_pyramid_branch_params p) {
+    fs_dependency_wait();
     FS_SHARED(float, in, [WIDE]);
     FS_SHARED(float, partial, [WIDE]);
     FS_SHARED(float, branch, [NARROW]);
@@ -268,6 +273,7 @@ FS_DEVICE void add_bilinear(const float *cells, int bins, int channels, const fs
 
 // A thread makes 8 channels of a pixel.
 template <typename T, bool FOLDED> FS_KERNEL(UP_THREADS, 4) pyramid_up(const FS_PARAM fs_pyramid_up_params p) {
+    fs_dependency_wait();
     const int groups = p.out.pitch / 8;
     const long long item = static_cast<long long>(blockIdx.x) * UP_THREADS + threadIdx.x;
     const long long pixel = item / groups;

@@ -320,7 +320,8 @@ void known_colours() {
         }
 }
 
-// Sides that the picture files do not have: positions need 64 bits.
+// Sides beyond those of picture files, up to the widest frame onto the widest network; the test's positions are of 64
+// bits, the kernel's of 32.
 void huge_sides() {
     for (int w : {40000, 65536}) {
         const int out_w = 16384;
@@ -349,6 +350,10 @@ void variants_end() {
     fs_launch launch;
     for (int sm : {75, 80, 86, 89, 90, 100, 120})
         CHECK(fs_launch_frame(&p, sm, 0, &launch) && !fs_launch_frame(&p, sm, 1, &launch), "sm %d", sm);
+    p.width = 65536, p.out_w = 16384;
+    CHECK(fs_launch_frame(&p, 90, 0, &launch), "the widest frame");
+    p.width = 131072;
+    CHECK(!fs_launch_frame(&p, 90, 0, &launch), "positions of more than 31 bits");
 }
 
 } // namespace

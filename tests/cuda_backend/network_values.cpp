@@ -5,6 +5,11 @@
 
 #include "tests/cuda/check.h"
 #include "tests/cuda_backend/network.h"
+#include "tests/data.h"
+
+extern "C" {
+#include "host/image/image.h"
+}
 
 using namespace network;
 
@@ -107,11 +112,42 @@ static void ways_agree() {
     }
 }
 
+// A trained model on street frames: what half precision costs where it counts. The pictures are not part of the
+// repository.
+static void trained_model() {
+    const char *folder = fs_test_data();
+    if (folder == nullptr) return;
+    fs_weights weights;
+    const std::string file = std::string(folder) + "/weights/camvid11.safetensors";
+    fs_labels labels;
+    CHECK(fs_weights_load(file.c_str(), &weights, &labels) == FS_OK, "%s", fs_error_text());
+    const char *const frames[] = {"0001TP_008550", "0001TP_009900", "Seq05VD_f00300"};
+    for (int i = 0; i < (check::quick() ? 1 : 3); i++) {
+        fs_image image = {};
+        const std::string path = std::string(folder) + "/data/camvid/test/images/" + frames[i] + ".jpg";
+        CHECK(fs_image_read(path.c_str(), 3, &image) == FS_OK, "%s", fs_error_text());
+        if (check::quick()) image.height = 120; // the upper third: a sanitizer makes a whole frame take minutes
+        Run run(weights, image.height, image.width);
+        CHECK(run.status == FS_OK, "%s", fs_error_text());
+        fs_frame frame = {};
+        frame.format = FS_RGB8, frame.width = image.width, frame.height = image.height;
+        frame.plane[0] = image.pixels, frame.stride[0] = static_cast<size_t>(image.width) * 3;
+        const Result have = compute(run, frame), want = reference(run.graph(), weights, image.pixels);
+        const double same = agreement(have.labels, want.labels), error = l2(have, want);
+        printf("       %s: labels %.4f %%, L2 %.5f\n", frames[i], 100 * same, error);
+        CHECK(same >= 0.999, "%s: %.4f %% of the labels", frames[i], 100 * same);
+        CHECK(error <= F16_ERROR, "%s: relative error of the logits %g", frames[i], error);
+        fs_image_free(&image);
+    }
+    fs_weights_free(&weights);
+}
+
 int main(int argc, char **argv) {
     if (!check::begin(argc, argv)) return 77;
     check::test("golden cases in fp32", golden_fp32);
     check::test("golden cases in fp16", golden_fp16);
     check::test("rewrites switched off", rewrites_off);
     check::test("replay, eager and no reuse give the same bits", ways_agree);
+    check::test("a trained model in fp16", trained_model);
     return check::finish();
 }

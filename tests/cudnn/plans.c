@@ -35,7 +35,7 @@ static void keep_nvrtc(void) {
 }
 
 // cuDNN keeps some allocations until the process ends.
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) {
     return "leak:libcudnn\n";
 }

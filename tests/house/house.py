@@ -49,8 +49,8 @@ LAYERS = {
 C11 = set("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg "
           "stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time".split())
 CPP = {f"c{name}" for name in ("math", "stdint", "stdio", "string")}  # in kernel files
-POSIX = {"dirent.h", "fcntl.h", "getopt.h", "gnu/libc-version.h", "sched.h", "strings.h", "sys/ioctl.h", "sys/mman.h",
-         "sys/resource.h", "sys/stat.h", "sys/types.h", "sys/utsname.h", "sys/wait.h", "unistd.h"}
+POSIX = {"dirent.h", "fcntl.h", "getopt.h", "gnu/libc-version.h", "sched.h", "strings.h", "sys/file.h", "sys/ioctl.h",
+         "sys/mman.h", "sys/resource.h", "sys/stat.h", "sys/types.h", "sys/utsname.h", "sys/wait.h", "unistd.h"}
 # Headers of one purpose, and the only folders that may know them.
 SPECIAL = {
     "png.h": ("host/image/",),

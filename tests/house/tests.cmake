@@ -19,3 +19,16 @@ add_test(NAME house_checks_can_fail COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRE
 add_test(NAME house_summary COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/test_summary.py)
 list(APPEND house_tests house_exports house_calls house_install house_checks_can_fail house_summary)
 set_tests_properties(${house_tests} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS house)
+
+# The gate for GPU kernels reads what the assembler said while it built them, so they are built first, by the default
+# target. Without nvcc there are no reports, and the gate skips.
+set(kernels --reports ${CMAKE_BINARY_DIR}/cuda/ptxas)
+if(TARGET fs_cuda_kernels)
+  set(kernels --reports ${FS_PTXAS_DIR} --objects ${CMAKE_BINARY_DIR}/cuda --nvcc ${FS_NVCC})
+endif()
+add_test(NAME house_kernels COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/kernels.py ${kernels})
+add_test(NAME house_kernels_can_fail COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/test_kernels.py)
+# The page of results says what the recorded files say.
+add_test(NAME house_results COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_SOURCE_DIR}/bench/gpu/render.py --check)
+set_tests_properties(house_kernels house_kernels_can_fail house_results PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300
+  LABELS house)

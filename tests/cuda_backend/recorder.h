@@ -1,0 +1,36 @@
+// What the recording profiler saw: one event per call of NVTX that it took.
+#ifndef FS_TESTS_CUDA_BACKEND_RECORDER_H
+#define FS_TESTS_CUDA_BACKEND_RECORDER_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum recorder_kind {
+    RECORDER_DOMAIN,   // a domain is made: name
+    RECORDER_REGISTER, // a string is registered: name
+    RECORDER_PUSH,     // a range opens: name, payload
+    RECORDER_POP,      // the thread's last range closes: its name and payload
+    RECORDER_STREAM    // a CUDA stream is named: name, payload is its handle
+} recorder_kind;
+
+typedef struct recorder_event {
+    recorder_kind kind;
+    const char *domain; // of registrations and ranges
+    const char *name;   // NULL: a range that closes where none is open, or a message that is not a registered string
+    uint64_t payload;
+    int depth; // of a range among its thread's: 0 is the outermost
+} recorder_event;
+
+// Events so far, of all threads, in their order. The library stops counting at 65536.
+typedef int (*recorder_count_fn)(void);
+typedef const recorder_event *(*recorder_at_fn)(int index);
+#define RECORDER_COUNT "recorder_count"
+#define RECORDER_AT "recorder_at"
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,67 @@
+# The whole CUDA backend on the simulated runtime: as a module under the command, and inside test programs.
+if(FS_CUDA_INCLUDE_DIR)
+
+# fs_backend_program(NAME LIBRARIES...): NAME.cpp and the helpers, with the backend's host code linked in.
+function(fs_backend_program name source)
+  add_executable(${name} ${source} ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/network.cpp $<TARGET_OBJECTS:fs_cuda_host>
+    $<TARGET_OBJECTS:fs_cuda_check>)
+  target_link_libraries(${name} PRIVATE fs_flags fastscnn_internal fs_golden ${ARGN})
+  target_include_directories(${name} SYSTEM PRIVATE ${FS_CUDA_INCLUDE_DIR})
+  target_compile_definitions(${name} PRIVATE FS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+endfunction()
+
+# At the end of tests/: targets of the other folders exist by then.
+function(fs_backend_tests)
+  set(folder ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+  set(environment FASTSCNN_TUNING_CACHE=off)
+  if(FASTSCNN_SANITIZE)
+    list(APPEND environment FS_TEST_QUICK=1)
+  endif()
+  set(names network_values frames cache tactics)
+  if(FS_NVTX_INCLUDE_DIR)
+    list(APPEND names trace)
+  endif()
+  foreach(name ${names})
+    fs_backend_program(cuda_sim_${name} ${folder}/${name}.cpp fs_simulated)
+    add_test(NAME cuda_sim_${name} COMMAND cuda_sim_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(cuda_sim_${name} PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 900
+      ENVIRONMENT "${environment}")
+  endforeach()
+  # Hundreds of timed launches: minutes each under a sanitizer, where frames and network_values run the same code.
+  set_tests_properties(cuda_sim_tactics PROPERTIES LABELS "cuda-sim;slow")
+  # Sessions are traced by a library that NVTX loads.
+  if(FS_NVTX_INCLUDE_DIR)
+    add_library(fs_nvtx_recorder MODULE ${folder}/recorder.c)
+    target_link_libraries(fs_nvtx_recorder PRIVATE fs_flags Threads::Threads)
+    target_include_directories(fs_nvtx_recorder SYSTEM PRIVATE ${FS_NVTX_INCLUDE_DIR} ${FS_CUDA_INCLUDE_DIR})
+    add_dependencies(cuda_sim_trace fs_nvtx_recorder)
+    target_compile_definitions(cuda_sim_trace PRIVATE FS_RECORDER="$<TARGET_FILE:fs_nvtx_recorder>")
+    target_link_libraries(cuda_sim_trace PRIVATE ${CMAKE_DL_LIBS})
+  endif()
+  if(TARGET fs_cudnn_standin)
+    target_link_libraries(cuda_sim_tactics PRIVATE fs_cudnn_standin)
+    target_compile_definitions(cuda_sim_tactics PRIVATE FS_CUDNN_STANDIN="$<TARGET_FILE:fs_cudnn_standin>")
+  endif()
+  if(TARGET fs_cuda_kernels)
+    fs_backend_program(gpu_network_values ${folder}/network_values.cpp fs_cuda_kernels)
+    fs_backend_program(gpu_frames ${folder}/frames.cpp fs_cuda_kernels)
+    foreach(name network_values frames)
+      target_compile_definitions(gpu_${name} PRIVATE FS_ON_GPU)
+      add_test(NAME gpu_${name} COMMAND gpu_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+      set_tests_properties(gpu_${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 TIMEOUT 900 RESOURCE_LOCK gpu)
+    endforeach()
+  endif()
+
+  # The same as a module: `FASTSCNN_CUDA_MODULE=build/lib/libfastscnn-cuda-sim.so fastscnn ... --backend cuda`.
+  add_library(fastscnn_cuda_sim MODULE $<TARGET_OBJECTS:fs_cuda_host> $<TARGET_OBJECTS:fs_runtime>)
+  target_link_libraries(fastscnn_cuda_sim PRIVATE fs_flags fs_simulated m)
+  set_target_properties(fastscnn_cuda_sim PROPERTIES OUTPUT_NAME fastscnn-cuda-sim PREFIX lib LINKER_LANGUAGE CXX)
+  if(NOT FASTSCNN_SANITIZE)
+    add_test(NAME cuda_sim_command COMMAND ${FASTSCNN_PYTHON3} -B ${folder}/command.py $<TARGET_FILE:fastscnn_cli>
+      $<TARGET_FILE:fastscnn_cuda_sim>)
+    set_tests_properties(cuda_sim_command PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 600)
+  endif()
+endfunction()
+cmake_language(DEFER CALL fs_backend_tests)
+
+endif()
