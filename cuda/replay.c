@@ -125,7 +125,7 @@ static fs_status exchange(cudaGraphExec_t exec, cudaGraphNode_t node, const fs_l
     return fs_cuda_status(cudaGraphExecKernelNodeSetParams(exec, node, &params), "exchanging a node of the graph");
 }
 
-fs_status fs_replay_run(const fs_capture *graph, fs_replay *replay, const fs_binding *binding, cudaStream_t stream) {
+fs_status fs_replay_bind(const fs_capture *graph, fs_replay *replay, const fs_binding *binding) {
     for (int b = 0; b < FS_BOUNDS; b++) {
         if (binding->enabled[b] && !same_launch(&binding->launch[b], &replay->bound.launch[b])) {
             FS_TRY(exchange(replay->exec, graph->node[b], &binding->launch[b]));
@@ -137,5 +137,10 @@ fs_status fs_replay_run(const fs_capture *graph, fs_replay *replay, const fs_bin
             replay->bound.enabled[b] = binding->enabled[b];
         }
     }
+    return FS_OK;
+}
+
+fs_status fs_replay_run(const fs_capture *graph, fs_replay *replay, const fs_binding *binding, cudaStream_t stream) {
+    FS_TRY(fs_replay_bind(graph, replay, binding));
     return fs_cuda_status(cudaGraphLaunch(replay->exec, stream), "launching the graph");
 }

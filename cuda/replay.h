@@ -43,7 +43,9 @@ typedef struct fs_replay {
 // Instantiates and uploads. `binding` is the one that was captured.
 fs_status fs_replay_open(const fs_capture *graph, const fs_binding *binding, cudaStream_t stream, fs_replay *replay);
 void fs_replay_close(fs_replay *replay); // accepts a zeroed one
-// Brings the graph to `binding` where it differs, then launches it. No synchronisation, no allocation.
+// Brings the graph to `binding` where it differs.
+fs_status fs_replay_bind(const fs_capture *graph, fs_replay *replay, const fs_binding *binding);
+// The same, then launches it. No synchronisation, no allocation.
 fs_status fs_replay_run(const fs_capture *graph, fs_replay *replay, const fs_binding *binding, cudaStream_t stream);
 
 #endif

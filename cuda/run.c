@@ -1,14 +1,19 @@
 // The one place that launches: kernels through cudaLaunchKernelExC, convolutions of cuDNN through its plan.
 #include "cuda/run.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 fs_status fs_run_allow(const fs_launch *launch) {
-    enum { WITHOUT_ASKING = 48 << 10 };
-    if (launch->shared <= WITHOUT_ASKING) return FS_OK;
-    return fs_cuda_status(
-        cudaFuncSetAttribute(launch->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)launch->shared),
-        "asking for shared memory");
+    // The limit belongs to the kernel, not to a launch: sessions that open at once must not lower it for one another.
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct cudaFuncAttributes attributes;
+    pthread_mutex_lock(&lock);
+    cudaError_t error = cudaFuncGetAttributes(&attributes, launch->kernel);
+    if (error == cudaSuccess && attributes.maxDynamicSharedSizeBytes < (int)launch->shared)
+        error = cudaFuncSetAttribute(launch->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)launch->shared);
+    pthread_mutex_unlock(&lock);
+    return fs_cuda_status(error, "loading a kernel");
 }
 
 fs_status fs_run_node(const fs_runner *runner, const fs_node *node, const fs_launch *launch, bool early,

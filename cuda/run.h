@@ -12,7 +12,8 @@ typedef struct fs_runner {
     bool early; // kernels may start while the one before them ends (programmatic dependent launch, sm_90 and later)
 } fs_runner;
 
-// Allows the kernel of a launch the dynamic shared memory that it asks for; once per kernel, not on the frame path.
+// Loads the kernel of a launch and allows it the dynamic shared memory that it asks for. Not on the frame path. Any
+// thread.
 fs_status fs_run_allow(const fs_launch *launch);
 // Enqueues one node. `launch` is not looked at when cuDNN runs it. `early`: what is before it in the stream is another
 // node of the same frame that surely runs, so this one may start before that has ended; it waits by itself

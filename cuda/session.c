@@ -251,15 +251,12 @@ static fs_status load_frame_kernels(const fs_cuda_session *s) {
     for (int i = 0; i < 4; i++)
         for (int larger = 0; larger < 2; larger++) {
             fs_slot slot = {
-                .given = {.format = formats[i], .width = s->graph->width + larger, .height = s->graph->height}};
+                .given = {.format = formats[i], .width = s->graph->width + larger, .height = s->graph->height},
+                .outputs = {.labels = s->slot[0].labels, .logits = (float *)(void *)s->device}};
             fs_binding binding;
             FS_TRY(bind_frame(s, &slot, &planes, &binding));
-            for (int b = 0; b < FS_BOUNDS; b++) {
-                struct cudaFuncAttributes attributes;
-                if (!binding.enabled[b]) continue;
-                FS_CUDA(cudaFuncGetAttributes(&attributes, binding.launch[b].kernel), "loading a kernel");
-                FS_TRY(fs_run_allow(&binding.launch[b]));
-            }
+            for (int b = 0; b < FS_BOUNDS; b++)
+                if (binding.enabled[b]) FS_TRY(fs_run_allow(&binding.launch[b]));
         }
     return FS_OK;
 }
@@ -280,6 +277,24 @@ static fs_status bind_everything(fs_cuda_session *s, fs_binding *binding) {
     return FS_OK;
 }
 
+// What a frame does to a graph, exchanging nodes and switching them off and on, is tried on the first slot's while
+// there is still another way to go.
+static fs_status rehearse(fs_cuda_session *s) {
+    const size_t width = (size_t)s->graph->width;
+    const fs_planes planes = {{s->slot[0].frame, s->slot[0].frame, s->slot[0].frame}, {4 * width, width, width}};
+    const fs_format kinds[2] = {FS_NV12, FS_RGBA8};
+    for (int i = 0; i < 2; i++) {
+        fs_slot slot = {.given = {.format = kinds[i], .width = s->graph->width, .height = s->graph->height},
+                        .outputs = {.memory = FS_MEMORY_DEVICE, .labels_stride = width}};
+        if (i == 1) slot.outputs.labels = s->slot[0].labels;
+        fs_binding binding;
+        FS_TRY(bind_frame(s, &slot, &planes, &binding));
+        FS_TRY(fs_replay_bind(&s->capture, &s->slot[0].replay, &binding));
+    }
+    FS_CUDA(cudaGraphLaunch(s->slot[0].replay.exec, s->own), "trying the graph");
+    return fs_cuda_status(cudaStreamSynchronize(s->own), "trying the graph");
+}
+
 // Captures once; every slot has an executable copy of its own, so that its pointers stay in it.
 static fs_status capture(fs_cuda_session *s) {
     fs_binding binding;
@@ -293,7 +308,8 @@ static fs_status capture(fs_cuda_session *s) {
     }
     FS_TRY(fs_capture_take(&s->runner, &s->nodes, s->launch, &binding, s->own, &s->capture));
     for (int i = 0; i < s->in_flight; i++) FS_TRY(fs_replay_open(&s->capture, &binding, s->own, &s->slot[i].replay));
-    return fs_cuda_status(cudaStreamSynchronize(s->own), "uploading the graph");
+    FS_CUDA(cudaStreamSynchronize(s->own), "uploading the graph");
+    return rehearse(s);
 }
 
 static void close_replays(fs_cuda_session *s) {
@@ -464,6 +480,7 @@ static fs_status wait_event(cudaEvent_t event, int64_t deadline, uint64_t ticket
     for (int spin = 0;; spin++) {
         const cudaError_t error = cudaEventQuery(event);
         if (error != cudaErrorNotReady) return fs_cuda_status(error, "waiting for a frame");
+        cudaGetLastError(); // "not ready" is recorded as if it were a failure
         if (now_ns() >= deadline)
             return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
         if (spin < SPINS)
@@ -480,7 +497,7 @@ static fs_status wait_frames(fs_cuda_session *s, uint64_t ticket, int64_t deadli
     }
     fs_status status = FS_OK;
     for (uint64_t f = s->waited + 1; f <= ticket; f++) {
-        const fs_status delivered = fs_slot_deliver(slot_of(s, f), s->graph, s->download);
+        const fs_status delivered = fs_slot_deliver(slot_of(s, f), s->graph, s->upload);
         if (status == FS_OK) status = delivered;
     }
     return status;

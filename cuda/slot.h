@@ -40,7 +40,8 @@ fs_status fs_slot_upload(fs_slot *slot, cudaStream_t stream, fs_planes *planes, 
 fs_status fs_slot_upload_map(fs_slot *slot, cudaStream_t stream, bool *copied);
 // Enqueues what brings results to the host.
 fs_status fs_slot_download(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
-// Hands results over to the caller's memory once they are at hand; `stream` is for logits.
+// Hands results over to the caller's memory once they are at hand; `stream` is for logits, and must not wait for later
+// frames.
 fs_status fs_slot_deliver(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
 // Device memory for logits on their way to the host.
 fs_status fs_slot_need_logits(fs_slot *slot, const fs_graph *graph);

@@ -6,7 +6,7 @@
 // the 0 or 1 pixels that belong to both. Below 6 pixels each pixel is an interval. A block sums one rectangle, 121 at
 // most, times slices on large maps: all SMs are busy once, and a thread has all its loads in flight. Stage 1 adds the
 // rectangles of each of the 50 bins. All additions have a fixed order. The branches are 50 vectors of 128 floats (0.4 M
-// multiply-adds), one block each with its weights in registers before it waits for anything. Going up, a thread makes 8
+// multiply-adds), one block each with its weights in registers. Going up, a thread makes 8
 // channels of a pixel from 13 cells, which are in the L1 cache (25 KB); 0.5 MB (1 MB for the concat) are written.
 #include "cuda/kernels/device.cuh"
 #include "cuda/kernels/ptx.cuh"

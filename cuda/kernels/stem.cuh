@@ -174,8 +174,17 @@ FS_DEVICE void fs_stem_bias(const fs_stem_params &p, int ry, int rx, int n, floa
     bias[4] = high.x, bias[5] = high.y, bias[6] = high.z, bias[7] = high.w;
 }
 
+// Two floats as halves, after ReLU that keeps a NaN visible: where there is an instruction for it, of both at once.
+FS_DEVICE uint32_t fs_relu_pair(float a, float b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    return fs_bits_of(__hmax2_nan(__floats2half2_rn(a, b), fs_as_half2(0)));
+#else
+    return fs_bits_of(__floats2half2_rn(fs_relu(a), fs_relu(b)));
+#endif
+}
+
 FS_DEVICE uint32_t fs_stem_finish(float a, float b, float scale, float bias_a, float bias_b) {
-    return fs_bits_of(__floats2half2_rn(fs_relu(fmaf(a, scale, bias_a)), fs_relu(fmaf(b, scale, bias_b))));
+    return fs_relu_pair(fmaf(a, scale, bias_a), fmaf(b, scale, bias_b));
 }
 
 // One output pixel's 8 channels from registers `from`, `from + 1` of the four accumulators.

@@ -84,6 +84,53 @@ template <typename Tile> FS_DEVICE void copy_window(const uint8_t *aligned, long
     fs_async_commit();
 }
 
+// The stem's pixels of the tile, from its window to halves in shared memory. The pixel at row 0 and column 0 is
+// (stem_y, stem_x) of the map; `interior`: all are in the map, with all taps in the frame.
+template <typename Tile, bool interior>
+FS_DEVICE void stem(const fs_stem_params &p, int stem_y, int stem_x, const unsigned char *window,
+                    const int (&offset)[2 * Tile::window::steps], const uint32_t (&b)[Tile::window::steps][4][2],
+                    unsigned char *to) {
+    constexpr unsigned rows = Tile::stem_rows;
+    const unsigned lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    float bias[8];
+    fs_stem_bias(p, 7, 7, 8 * static_cast<int>(t), bias);
+    const auto inside = [&](unsigned row, unsigned column) { // finds the bias of a pixel; false: it is not in the map
+        const int y = stem_y + static_cast<int>(row), x = stem_x + static_cast<int>(column);
+        if (y < 0 || y >= p.out.h || x < 0 || x >= p.out.w) return false;
+        fs_stem_bias(p, fs_inside_mask(2 * y - p.pad_top, p.h), fs_inside_mask(2 * x - p.pad_left, p.w),
+                     8 * static_cast<int>(t), bias);
+        return true;
+    };
+    const auto place = [&](unsigned row, unsigned column) { // of this lane's 8 channels of a pixel
+        const unsigned quarter = (column % 2 * 2 + t / 2) ^ (column / 4 % 4);
+        return reinterpret_cast<uint4 *>(to + row * Tile::stem_row_bytes + column / 2 * 128 + quarter * 32 +
+                                         t % 2 * 16);
+    };
+    const auto taps = [&](unsigned row, unsigned column) { // rows behind the last read the last
+        return window + (row < rows ? row : rows - 1) * (2 * Tile::window::pitch * 4) +
+               column * Tile::window::step_bytes;
+    };
+    const uint4 zeros = make_uint4(0, 0, 0, 0);
+#pragma unroll 1
+    for (unsigned group = threadIdx.x / 32; group < Tile::groups; group += Tile::warps) {
+        const bool down = group >= Tile::even_groups;
+        const unsigned row = down ? (group - Tile::even_groups) * 16 + g : group / Tile::across;
+        const unsigned column = down ? Tile::stem_columns - 1 : group % Tile::across * 16 + g;
+        const unsigned far_row = down ? row + 8 : row, far_column = down ? column : column + 8;
+        float acc[4][4] = {};
+        fs_stem_multiply<Tile::window::steps>(taps(row, column), taps(far_row, far_column), offset, b, acc);
+        if (row < rows)
+            *place(row, column) = interior || inside(row, column) ? fs_stem_piece<0>(acc, p.scale, bias) : zeros;
+        if (far_row < rows)
+            *place(far_row, far_column) =
+                interior || inside(far_row, far_column) ? fs_stem_piece<2>(acc, p.scale, bias) : zeros;
+    }
+}
+
+FS_DEVICE uint32_t pack(float a, float b, bool relu) {
+    return relu ? fs_relu_pair(a, b) : fs_bits_of(__floats2half2_rn(a, b));
+}
+
 // Depthwise of this warp's outputs, as the A fragments of the two k16 steps of the pointwise. A fragment's row g is
 // column 2 g of the warp's 16, row g + 8 the next. `stem` points to the warp's first pixel.
 template <int ROWS, int ROW_BYTES>
@@ -102,10 +149,7 @@ FS_DEVICE void depthwise(const unsigned char *stem, const float *weights, bool r
             return *reinterpret_cast<const uint2 *>(at + row * ROW_BYTES);
         };
         const auto store = [&](int row, int column, float(&sum)[4]) {
-            if (relu)
-#pragma unroll
-                for (int n = 0; n < 4; ++n) sum[n] = fs_relu(sum[n]);
-            a[row][step][column] = fs_pack_pair(sum), a[row][step][column + 2] = fs_pack_pair(sum + 2);
+            a[row][step][column] = pack(sum[0], sum[1], relu), a[row][step][column + 2] = pack(sum[2], sum[3], relu);
         };
         fs_depthwise_strip<__half, 4, 2, 2, ROWS>(weight, bias, load, store);
     }
@@ -115,13 +159,14 @@ FS_DEVICE void depthwise(const unsigned char *stem, const float *weights, bool r
 template <int TILES>
 FS_DEVICE void store_output(__half *to, const float (&acc)[TILES][4], int from, const float (&bias)[2 * TILES],
                             bool relu) {
-    float v[2 * TILES];
+    uint32_t v[TILES];
 #pragma unroll
-    for (int n = 0; n < 2 * TILES; ++n) {
-        v[n] = acc[n / 2][from + n % 2] + bias[n];
-        if (relu) v[n] = fs_relu(v[n]);
-    }
-    fs_store_piece<__half, 2 * TILES>(to, v);
+    for (int tile = 0; tile < TILES; ++tile)
+        v[tile] = pack(acc[tile][from] + bias[2 * tile], acc[tile][from + 1] + bias[2 * tile + 1], relu);
+    if constexpr (TILES == 4)
+        *reinterpret_cast<uint4 *>(to) = make_uint4(v[0], v[1], v[2], v[3]);
+    else
+        *reinterpret_cast<uint2 *>(to) = make_uint2(v[0], v[1]);
 }
 
 // Columns of TILES n8 tiles from tile FIRST on: a lane's are the 2 TILES channels from `n`.
@@ -157,7 +202,7 @@ FS_DEVICE void pointwise(const fs_stem_ds_params &p, const uint4 *fragments, con
 template <typename Tile, int BLOCKS> FS_KERNEL(Tile::threads, BLOCKS) stem_ds(const FS_PARAM fs_stem_ds_params p) {
     fs_dependency_wait();
     using window = typename Tile::window;
-    constexpr int steps = window::steps, step_bytes = window::step_bytes;
+    constexpr int steps = window::steps;
     FS_SHARED_DYNAMIC(unsigned char, shared);
     uint4 *const pointwise_weights = reinterpret_cast<uint4 *>(shared + Tile::pointwise_at);
     float *const depthwise_weights = reinterpret_cast<float *>(shared + Tile::depthwise_at);
@@ -195,8 +240,6 @@ template <typename Tile, int BLOCKS> FS_KERNEL(Tile::threads, BLOCKS) stem_ds(co
     const int g = lane / 4, t = lane % 4;
     int offset[2 * steps];
     fs_stem_offsets<window>(t, order, offset);
-    float bias[8];
-    fs_stem_bias(p.stem, 7, 7, 8 * t, bias);
     __syncthreads();
     uint32_t b[steps][4][2];
     fs_stem_load_fragments(fragments, lane, b);
@@ -206,42 +249,11 @@ template <typename Tile, int BLOCKS> FS_KERNEL(Tile::threads, BLOCKS) stem_ds(co
     const bool interior = y0 >= 0 && y0 + Tile::window_rows <= p.stem.h && x0 >= 0 &&
                           x0 + 2 * Tile::stem_columns + 1 <= p.stem.w && stem_y >= 0 && stem_x >= 0 &&
                           stem_y + Tile::stem_rows <= p.stem.out.h && stem_x + Tile::stem_columns <= p.stem.out.w;
-    const auto border_bias = [&](int row, int column) { // false: outside the map
-        const int y = stem_y + row, x = stem_x + column;
-        if (y < 0 || y >= p.stem.out.h || x < 0 || x >= p.stem.out.w) return false;
-        fs_stem_bias(p.stem, fs_inside_mask(y0 + 2 * row, p.stem.h), fs_inside_mask(x0 + 2 * column, p.stem.w), 8 * t,
-                     bias);
-        return true;
-    };
-    const auto place = [&](int row, int column) { // of this lane's 8 channels of a stem pixel
-        const int quarter = (column % 2 * 2 + t / 2) ^ (column / 4 % 4);
-        return reinterpret_cast<uint4 *>(shared + row * Tile::stem_row_bytes + column / 2 * 128 + quarter * 32 +
-                                         t % 2 * 16);
-    };
-    const uint8_t *const first = tile + (as_it_is ? shift - lead : 0);
-#pragma unroll 1
-    for (int group = warp; group < Tile::groups; group += Tile::warps) {
-        const bool down = group >= Tile::even_groups;
-        const int row = down ? (group - Tile::even_groups) * 16 + g : group / Tile::across;
-        const int column = down ? Tile::stem_columns - 1 : group % Tile::across * 16 + g;
-        const int far_row = down ? row + 8 : row, far_column = down ? column : column + 8;
-        // Rows behind the last read the last.
-        const auto pixel = [&](int r, int c) {
-            r = r < Tile::stem_rows ? r : Tile::stem_rows - 1;
-            return first + r * 2 * window::pitch * 4 + c * step_bytes;
-        };
-        float acc[4][4] = {};
-        fs_stem_multiply<steps>(pixel(row, column), pixel(far_row, far_column), offset, b, acc);
-        const uint4 zeros = make_uint4(0, 0, 0, 0);
-        if (row < Tile::stem_rows) {
-            const bool inside = interior || border_bias(row, column);
-            *place(row, column) = inside ? fs_stem_piece<0>(acc, p.stem.scale, bias) : zeros;
-        }
-        if (far_row < Tile::stem_rows) {
-            const bool inside = interior || border_bias(far_row, far_column);
-            *place(far_row, far_column) = inside ? fs_stem_piece<2>(acc, p.stem.scale, bias) : zeros;
-        }
-    }
+    const unsigned char *const first = tile + (as_it_is ? shift - lead : 0);
+    if (interior)
+        stem<Tile, true>(p.stem, stem_y, stem_x, first, offset, b, shared);
+    else
+        stem<Tile, false>(p.stem, stem_y, stem_x, first, offset, b, shared);
     __syncthreads();
 
     constexpr int halves = Tile::width / 16;

@@ -209,9 +209,10 @@ void alignments() {
     for (int gap : {1, 2, 4, 8}) compare({68, 280, pad_one, four, gap, 2, scene::noise, 0}, 90, seed++);
 }
 
-// The right edge of the frame at every distance from where the copied pieces end.
+// The right and the lower edge of the frame at every distance from where the copied pieces end.
 void copied_edges() {
     uint64_t seed = 300;
+    for (int h = 62; h < 66; h++) compare({h, 282, pad_one, rgb, 2, 0, scene::noise, 0}, 90, seed++);
     for (int w = check::quick() ? 262 : 255; w < 268; w++)
         compare({68, w, pad_one, rgb, 16 - w * 3 % 16, w % 16, scene::noise, 0}, 90, seed++);
 }

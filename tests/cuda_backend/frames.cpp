@@ -336,6 +336,26 @@ static void quiet_frames() {
 }
 #endif
 
+#ifdef FS_ON_GPU
+// Timed tactics, cuDNN among them where it is installed: captured like the rest, right, and the same bits either way.
+static void tuned() {
+    Options options;
+    options.provider = FS_PROVIDER_ANY, options.tune = 0;
+    Network n(options, 3, 256, 512);
+    CHECK(fs_cuda_session_replays(static_cast<fs_cuda_session *>(n.run.session)), "the frame was not captured");
+    options.eager = true;
+    Run eager(n.weights.weights, 256, 512, options); // takes the winners from the cache file
+    const std::vector<uint8_t> pixels = picture(256, 512, 3, 12);
+    const fs_frame frame = frame_of(pixels, 256, 512, FS_RGB8);
+    const Result have = compute(n.run, frame), want = reference(n.run.graph(), n.weights.weights, pixels.data());
+    CHECK(l2(have, want) <= 0.022, "error %g", l2(have, want));
+    CHECK(compute(n.run, frame).logits == have.logits, "another frame, other bits");
+    if (strcmp(n.run.plan->kernels, eager.plan->kernels) == 0)
+        CHECK(l2(compute(eager, frame), have) <= 3e-3, "eager differs from the replay");
+    printf("       kernels: %s\n", n.run.plan->kernels);
+}
+#endif
+
 int main(int argc, char **argv) {
     if (!check::begin(argc, argv)) return 77;
     check::test("frames in flight do not mix", in_flight);
@@ -350,6 +370,9 @@ int main(int argc, char **argv) {
 #ifndef FS_ON_GPU
     check::test("a frame allocates nothing, waits for nothing and is one launch", quiet_frames);
     CHECK(sim_misuses() == 0, "%s", sim_report());
+#endif
+#ifdef FS_ON_GPU
+    check::test("timed tactics", tuned);
 #endif
     return check::finish();
 }
