@@ -27,12 +27,13 @@ void fs_buffer_free(const fs_cuda_engine *e, fs_memory memory, void *buffer) {
         fs_free(buffer);
         return;
     }
-    int before = e->device.ordinal;
-    fs_device_enter(e->device.ordinal, &before);
+    int before;
+    fs_device_enter_anyway(e->device.ordinal, &before);
     if (memory == FS_MEMORY_PINNED)
         cudaFreeHost(buffer);
     else
         cudaFree(buffer);
+    cudaGetLastError();
     fs_device_leave(e->device.ordinal, before);
 }
 

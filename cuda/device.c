@@ -78,6 +78,11 @@ fs_status fs_device_enter(int ordinal, int *before) {
     return fs_cuda_status(cudaSetDevice(ordinal), "choosing the GPU");
 }
 
+void fs_device_enter_anyway(int ordinal, int *before) {
+    *before = ordinal;
+    if (cudaGetDevice(before) == cudaSuccess && *before != ordinal) cudaSetDevice(ordinal);
+}
+
 void fs_device_leave(int ordinal, int before) {
     if (before != ordinal) cudaSetDevice(before);
 }

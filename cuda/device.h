@@ -32,6 +32,8 @@ fs_status fs_cuda_status(cudaError_t error, const char *what);
 // Makes a device current for this thread and gives back the one before, for fs_device_leave. The caller's own choice is
 // never disturbed beyond a call.
 fs_status fs_device_enter(int ordinal, int *before);
+// To release what is on a device. A failure is passed over, and the error text stays that of the failure before.
+void fs_device_enter_anyway(int ordinal, int *before);
 void fs_device_leave(int ordinal, int before);
 
 #endif

@@ -15,7 +15,7 @@ typedef struct packer {
     char *host, *device;
     size_t used;
     bool half;
-    const char *overflow; // layer whose weights do not fit half
+    const char *overflow; // the first layer whose weights do not fit half
 } packer;
 
 static void *take(packer *p, size_t bytes, const void **device) {
@@ -34,7 +34,7 @@ static void put(packer *p, void *to, size_t at, float value, const char *name) {
         ((float *)to)[at] = value;
         return;
     }
-    if (fabsf(value) > HALF_MAX) p->overflow = name;
+    if (fabsf(value) > HALF_MAX && p->overflow == NULL) p->overflow = name;
     ((_Float16 *)to)[at] = (_Float16)value;
 }
 
@@ -180,7 +180,7 @@ static fs_status upload(fs_cuda_engine *e, const fs_weights *weights) {
     else
         status = fs_cuda_status(cudaMemcpy(e->block, host, e->bytes, cudaMemcpyHostToDevice), "uploading the weights");
     // A copy from pageable memory may still be under way when it returns, and sessions' streams do not wait for it.
-    if (status == FS_OK) status = fs_cuda_status(cudaStreamSynchronize(NULL), "uploading the weights");
+    if (status == FS_OK) status = fs_cuda_status(cudaStreamSynchronize(NULL), "waiting for the upload of the weights");
     fs_free(host);
     return status;
 }
@@ -213,8 +213,10 @@ fs_status fs_cuda_engine_open(const fs_weights *weights, fs_precision precision,
 void fs_cuda_engine_close(fs_cuda_engine *e) {
     if (e == NULL) return;
     if (e->block) {
-        int before = e->device.ordinal;
-        if (fs_device_enter(e->device.ordinal, &before) == FS_OK) cudaFree(e->block);
+        int before;
+        fs_device_enter_anyway(e->device.ordinal, &before);
+        cudaFree(e->block);
+        cudaGetLastError();
         fs_device_leave(e->device.ordinal, before);
     }
     if (e->cudnn) fs_cudnn_close(e->cudnn);

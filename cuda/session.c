@@ -80,7 +80,7 @@ static size_t carve_pinned(fs_cuda_session *s, char *base) {
 }
 
 // One block on the device, one of pinned memory; the nodes are built for what lies where.
-static fs_status allocate(fs_cuda_session *s) {
+static fs_status fill_memory(fs_cuda_session *s) {
     FS_TRY(fs_steps_build(&s->nodes, s->engine, s->plan, NULL, NULL));
     s->device_bytes = carve_device(s, NULL);
     FS_CUDA(cudaMalloc((void **)&s->device, s->device_bytes), "allocating the session's memory");
@@ -97,10 +97,16 @@ static fs_status allocate(fs_cuda_session *s) {
     if (status == FS_OK)
         status = fs_cuda_status(cudaMemcpy(s->device + tables_at, tables, bytes, cudaMemcpyHostToDevice),
                                 "uploading the tables");
-    // Copies from pageable memory may still be under way when they return, and our streams do not wait for this one.
-    if (status == FS_OK) status = fs_cuda_status(cudaStreamSynchronize(NULL), "uploading the tables");
     fs_free(tables);
     return status;
+}
+
+static fs_status allocate(fs_cuda_session *s) {
+    const fs_status status = fill_memory(s);
+    // Clearing, and copies from pageable memory, may still be under way when they return: our streams do not wait for
+    // this one, and after a failure the memory is freed.
+    const cudaError_t error = cudaStreamSynchronize(NULL);
+    return status == FS_OK ? fs_cuda_status(error, "waiting for the upload of the tables") : status;
 }
 
 static fs_status open_stream(cudaStream_t *stream, const char *name) {
@@ -332,6 +338,8 @@ static fs_status prepare_replay(fs_cuda_session *s, const fs_session_config *con
     }
     close_replays(s);
     if (status == FS_ERR_MEMORY || status == FS_ERR_INTERNAL) return status;
+    // Where the device is lost, single launches would fail as well.
+    FS_CUDA(cudaStreamSynchronize(s->own), "waiting for the capture to end");
     fs_log(FS_LOG_WARNING, "the frame cannot be captured as a graph, so it is launched step by step: %s",
            fs_error_text());
     return FS_OK;
@@ -495,12 +503,8 @@ static fs_status wait_frames(fs_cuda_session *s, uint64_t ticket, int64_t deadli
         const fs_slot *slot = slot_of(s, f);
         FS_TRY(wait_event(slot->outputs.memory == FS_MEMORY_DEVICE ? slot->computed : slot->out, deadline, ticket));
     }
-    fs_status status = FS_OK;
-    for (uint64_t f = s->waited + 1; f <= ticket; f++) {
-        const fs_status delivered = fs_slot_deliver(slot_of(s, f), s->graph, s->upload);
-        if (status == FS_OK) status = delivered;
-    }
-    return status;
+    for (uint64_t f = s->waited + 1; f <= ticket; f++) fs_slot_deliver(slot_of(s, f), s->graph);
+    return FS_OK;
 }
 
 fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t timeout_ns) {
@@ -539,14 +543,16 @@ void fs_cuda_session_memory(const fs_cuda_session *s, fs_session_memory *memory)
     for (int i = 0; i < s->in_flight; i++) {
         memory->scratch += s->slot[i].large_bytes;
         memory->host += s->slot[i].large_bytes;
-        if (s->slot[i].logits) memory->scratch += pixels * (size_t)s->graph->model.classes * sizeof(float);
+        const size_t logits = pixels * (size_t)s->graph->model.classes * sizeof(float);
+        if (s->slot[i].logits) memory->scratch += logits;
+        if (s->slot[i].pinned_logits) memory->host += logits;
     }
 }
 
 void fs_cuda_session_close(fs_cuda_session *s) {
     if (s == NULL) return;
-    int before = s->engine->device.ordinal;
-    fs_device_enter(s->engine->device.ordinal, &before);
+    int before;
+    fs_device_enter_anyway(s->engine->device.ordinal, &before);
     // The caller's stream may have other work behind our frames: wait for the frames alone.
     for (uint64_t f = s->waited + 1; f <= s->submitted; f++) cudaEventSynchronize(slot_of(s, f)->computed);
     cudaStream_t const streams[3] = {s->upload, s->own, s->download};

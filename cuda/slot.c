@@ -107,8 +107,10 @@ static size_t logits_bytes(const fs_graph *g) {
 }
 
 fs_status fs_slot_need_logits(fs_slot *s, const fs_graph *g) {
-    if (s->logits) return FS_OK;
-    return fs_cuda_status(cudaMalloc((void **)&s->logits, logits_bytes(g)), "allocating memory for logits");
+    const size_t bytes = logits_bytes(g);
+    if (s->logits == NULL) FS_CUDA(cudaMalloc((void **)&s->logits, bytes), "allocating memory for logits");
+    if (s->pinned_logits || s->outputs.memory == FS_MEMORY_PINNED) return FS_OK;
+    return fs_cuda_status(cudaHostAlloc((void **)&s->pinned_logits, bytes, 0), "allocating pinned memory for logits");
 }
 
 fs_status fs_slot_download(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
@@ -123,24 +125,20 @@ fs_status fs_slot_download(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
                                       : cudaMemcpyAsync(to, s->labels, width * height, cudaMemcpyDeviceToHost, stream);
         FS_CUDA(error, "downloading the labels");
     }
-    // Pageable memory would make this call wait for the frame: those logits are fetched when the frame is waited for.
-    if (o->logits && o->memory == FS_MEMORY_PINNED)
-        FS_CUDA(cudaMemcpyAsync(o->logits, s->logits, logits_bytes(g), cudaMemcpyDeviceToHost, stream),
+    if (o->logits) {
+        float *to = o->memory == FS_MEMORY_PINNED ? o->logits : s->pinned_logits;
+        FS_CUDA(cudaMemcpyAsync(to, s->logits, logits_bytes(g), cudaMemcpyDeviceToHost, stream),
                 "downloading the logits");
+    }
     return FS_OK;
 }
 
-fs_status fs_slot_deliver(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
+void fs_slot_deliver(const fs_slot *s, const fs_graph *g) {
     const fs_outputs *o = &s->outputs;
-    if (o->memory != FS_MEMORY_HOST) return FS_OK;
-    if (o->logits) {
-        FS_CUDA(cudaMemcpyAsync(o->logits, s->logits, logits_bytes(g), cudaMemcpyDeviceToHost, stream),
-                "downloading the logits");
-        FS_CUDA(cudaStreamSynchronize(stream), "waiting for the logits");
-    }
+    if (o->memory != FS_MEMORY_HOST) return;
+    if (o->logits) memcpy(o->logits, s->pinned_logits, logits_bytes(g));
     if (o->labels)
         copy_rows(o->labels, o->labels_stride, s->pinned_labels, (size_t)g->width, (size_t)g->width, (size_t)g->height);
-    return FS_OK;
 }
 
 void fs_slot_close(fs_slot *s) {
@@ -151,4 +149,5 @@ void fs_slot_close(fs_slot *s) {
     if (s->large_frame) cudaFree(s->large_frame);
     if (s->large_pinned) cudaFreeHost(s->large_pinned);
     if (s->logits) cudaFree(s->logits);
+    if (s->pinned_logits) cudaFreeHost(s->pinned_logits);
 }

@@ -15,7 +15,7 @@ typedef struct fs_slot {
     // Made when first needed, because few need them: for host frames larger than the room, and for logits to the host.
     uint8_t *large_frame, *large_pinned;
     size_t large_bytes;
-    float *logits;
+    float *logits, *pinned_logits;
     cudaEvent_t in, computed, out; // upload done; kernels done; results at hand
     fs_replay replay;
     // Of the frame that is in it.
@@ -40,10 +40,10 @@ fs_status fs_slot_upload(fs_slot *slot, cudaStream_t stream, fs_planes *planes, 
 fs_status fs_slot_upload_map(fs_slot *slot, cudaStream_t stream, bool *copied);
 // Enqueues what brings results to the host.
 fs_status fs_slot_download(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
-// Hands results over to the caller's memory once they are at hand; `stream` is for logits, and must not wait for later
-// frames.
-fs_status fs_slot_deliver(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
-// Device memory for logits on their way to the host.
+// Hands results over to the caller's memory once they are at hand. Nothing of it can fail, so that host memory is
+// written by frames that succeed and by no other.
+void fs_slot_deliver(const fs_slot *slot, const fs_graph *graph);
+// Memory for logits on their way to the host.
 fs_status fs_slot_need_logits(fs_slot *slot, const fs_graph *graph);
 void fs_slot_close(fs_slot *slot);
 
