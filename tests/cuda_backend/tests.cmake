@@ -27,8 +27,8 @@ function(fs_backend_tests)
     set_tests_properties(cuda_sim_${name} PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 900
       ENVIRONMENT "${environment}")
   endforeach()
-  # Hundreds of frames: minutes each under a sanitizer, where frames and network_values run the same code.
-  set_tests_properties(cuda_sim_tactics cuda_sim_faults PROPERTIES LABELS "cuda-sim;slow")
+  # Hundreds of timed launches: minutes under a sanitizer, where frames and network_values run the same code.
+  set_tests_properties(cuda_sim_tactics PROPERTIES LABELS "cuda-sim;slow")
   # Sessions are traced by a library that NVTX loads.
   if(FS_NVTX_INCLUDE_DIR)
     add_library(fs_nvtx_recorder MODULE ${folder}/recorder.c)
