@@ -328,6 +328,7 @@ static fs_status prepare_replay(fs_cuda_session *s, const fs_session_config *con
     fs_status status = capture(s);
     if (status == FS_ERR_BACKEND && s->runner.early) {
         // Graphs with programmatic edges are younger than the rest: try without.
+        fs_log(FS_LOG_INFO, "no dependent launches in the graph: %s", fs_error_text());
         close_replays(s);
         s->runner.early = false;
         status = capture(s);

@@ -482,6 +482,7 @@ fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs
         case FS_STEP_KINDS: return fs_fail(FS_ERR_INTERNAL, "the CUDA backend cannot run step '%s'", step->name);
         }
         nodes->routes[i] = 1;
+        b.scratch_used = 0; // one route at a time
         if (half && step->kind == FS_STEP_LTD) add_fused_ltd(&b, i, step);
     }
     add_planes(&b);

@@ -39,8 +39,7 @@ bool fill(const Params &p, const void *entry, const char *name, fs_launch *launc
     return true;
 }
 
-// ---- normalise
-// ----------------------------------------------------------------------------------------------------------
+// ---- normalise ------------------------------------------------------------------------------------------------------
 
 // A thread takes 8 neighbouring pixels, counted through the rows: C times 8 values, which are whole 16-byte stores.
 template <typename T, int C> FS_KERNEL(THREADS, 3) normalise(const FS_PARAM fs_normalise_params p) {
@@ -78,8 +77,7 @@ template <typename T, int C> FS_KERNEL(THREADS, 3) normalise(const FS_PARAM fs_n
     }
 }
 
-// ---- add, ReLU
-// ----------------------------------------------------------------------------------------------------------
+// ---- add, ReLU ------------------------------------------------------------------------------------------------------
 
 template <typename T> FS_KERNEL(THREADS, 4) eltwise(const FS_PARAM fs_eltwise_params p) {
     fs_dependency_wait();
@@ -101,8 +99,7 @@ template <typename T> FS_KERNEL(THREADS, 4) eltwise(const FS_PARAM fs_eltwise_pa
     store_own<T, V>(p.out, y, x, channel, v);
 }
 
-// ---- resize
-// -------------------------------------------------------------------------------------------------------------
+// ---- resize ---------------------------------------------------------------------------------------------------------
 
 template <typename T> FS_KERNEL(THREADS, 4) resize(const FS_PARAM fs_resize_params p) {
     fs_dependency_wait();
@@ -123,8 +120,7 @@ template <typename T> FS_KERNEL(THREADS, 4) resize(const FS_PARAM fs_resize_para
     store_own<T, V>(p.out, y, x, channel, a);
 }
 
-// ---- concatenation
-// ------------------------------------------------------------------------------------------------------
+// ---- concatenation --------------------------------------------------------------------------------------------------
 
 // One channel of the concatenation, zero behind the last.
 template <typename T> FS_DEVICE T concat_channel(const fs_concat_params &p, int y, int x, int channel) {

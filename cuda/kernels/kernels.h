@@ -1,5 +1,6 @@
 // The kernels of the CUDA backend as C sees them: parameter structs, and one function per kernel family that fills a
-// launch. Maps are [h][w][c] with the channels of a pixel together; every pointer is device memory unless said.
+// launch. Maps are [h][w][c] with the channels of a pixel together; every pointer is device memory unless said, and
+// 16-byte aligned, but for a frame's planes and for labels.
 #ifndef FS_CUDA_KERNELS_KERNELS_H
 #define FS_CUDA_KERNELS_KERNELS_H
 
@@ -39,7 +40,8 @@ typedef struct fs_k_tap {
 // format: FS_RGB8 1, BGR8 2, RGBA8 3, BGRA8 4, GRAY8 5, NV12 6, I420 7 (runtime/backend.h). Resized, when the sizes
 // differ, by the half-pixel bilinear of host/image/resize.c: integer weights of 1/2048 and the same rounding, so the
 // bytes are equal to the last bit. YUV is converted first (chroma bilinear at its siting: centred for I420 and NV12,
-// horizontally co-sited never assumed), rounded to u8, then resized. Planes may have any alignment and stride.
+// horizontally co-sited never assumed), rounded to u8, then resized. Planes may have any alignment and stride. Frames
+// up to 65536 a side, outputs up to 16384: beyond, variant 0 declines too.
 typedef struct fs_frame_params {
     const uint8_t *plane[3];
     long long stride[3]; // bytes

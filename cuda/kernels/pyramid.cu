@@ -65,8 +65,7 @@ FS_DEVICE void sum_pixels(const T *corner, int map_width, int pitch, int width, 
     }
 }
 
-// ---- one pooling
-// ---------------------------------------------------------------------------------------------------------
+// ---- one pooling ----------------------------------------------------------------------------------------------------
 
 constexpr int POOL_THREADS = 512, POOL_CHANNELS = 32; // four 8-channel groups x 128 pixels at a time
 
@@ -104,8 +103,7 @@ template <typename T> FS_KERNEL(POOL_THREADS, 2) pool(const FS_PARAM fs_pool_par
     }
 }
 
-// ---- all four
-// ------------------------------------------------------------------------------------------------------------
+// ---- all four -------------------------------------------------------------------------------------------------------
 
 // One axis cut at every border of bins 1, 2, 3 and 6: f(0) = 0 | f(1) | c(1) | f(2) | c(2) .. c(5) | f(6) = n, where
 // f(i) = floor(i n / 6), c(i) = ceil(i n / 6). Interval 2 i is the inner part of bin i, interval 2 i - 1 what bins i -
@@ -210,8 +208,7 @@ pyramid_cells(const FS_PARAM fs_pyramid_pool_params p) {
     }
 }
 
-// ---- branches
-// ------------------------------------------------------------------------------------------------------------
+// ---- branches -------------------------------------------------------------------------------------------------------
 
 constexpr int WIDE = 128, NARROW = 32; // channels of the map and of a branch
 
@@ -251,8 +248,7 @@ pyramid_branch(const FS_PARAM fs_pyramid_branch_params p) {
     p.out[cell * WIDE + thread] = sum;
 }
 
-// ---- back up
-// -------------------------------------------------------------------------------------------------------------
+// ---- back up --------------------------------------------------------------------------------------------------------
 
 constexpr int UP_THREADS = 128;
 

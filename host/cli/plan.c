@@ -8,26 +8,18 @@ static bool names_gpu(const char *roofline) {
     return roofline != NULL && strncmp(roofline, "cpu", 3) != 0;
 }
 
-static bool is_usable(fscnn_backend backend, bool *built) {
+static bool is_usable(fscnn_backend backend) {
     fscnn_backend_info info;
     fscnn_backend_info_init(&info);
-    const bool known = fscnn_backend_query(backend, &info) == FSCNN_OK;
-    // A build without the backend cannot even plan for it.
-    fscnn_engine_options options;
-    fscnn_engine_options_init(&options);
-    options.backend = backend;
-    char *text = NULL;
-    *built = known && fscnn_plan_describe("random:1", &options, NULL, FSCNN_PLAN_TEXT, NULL, &text) == FSCNN_OK;
-    fscnn_text_free(&text);
-    return known && info.usable;
+    return fscnn_backend_query(backend, &info) == FSCNN_OK && info.usable;
 }
 
 // The plan of a backend whose device is not here: without tactics, since those are timed on the device.
-static fscnn_status describe(const fs_setup *setup, fs_size size, fscnn_plan_format format, const char *roofline,
-                             char **text) {
+static fscnn_status describe(const fs_setup *setup, fscnn_backend backend, fs_size size, fscnn_plan_format format,
+                             const char *roofline, char **text) {
     fscnn_engine_options engine;
     fscnn_engine_options_init(&engine);
-    engine.backend = (fscnn_backend)setup->backend;
+    engine.backend = backend;
     engine.precision = (fscnn_precision)setup->precision;
     engine.disable_fusion = setup->disable_fusion;
     engine.kernels = fs_kernels_names[setup->kernels];
@@ -96,16 +88,18 @@ int fs_verb_plan(int argc, char **argv) {
     fscnn_plan_format format = json ? FSCNN_PLAN_JSON : dot ? FSCNN_PLAN_DOT : FSCNN_PLAN_TEXT;
     char *text = NULL;
     fscnn_status status;
-    // A GPU's roofline belongs to what runs on a GPU, which can be planned without one.
-    bool built = false, here = true;
-    if (setup.backend == FSCNN_BACKEND_CUDA || (setup.backend == FSCNN_BACKEND_AUTO && names_gpu(roofline))) {
-        here = is_usable(FSCNN_BACKEND_CUDA, &built);
-        if (built) setup.backend = FSCNN_BACKEND_CUDA;
+    // A GPU's roofline belongs to what runs on a GPU, which can be planned without one; not by a build without the
+    // backend, though.
+    const bool wants_gpu = setup.backend == FSCNN_BACKEND_CUDA;
+    bool described = false;
+    status = FSCNN_OK;
+    if ((wants_gpu || (setup.backend == FSCNN_BACKEND_AUTO && names_gpu(roofline))) && !is_usable(FSCNN_BACKEND_CUDA)) {
+        status = describe(&setup, FSCNN_BACKEND_CUDA, size, format, roofline, &text);
+        described = wants_gpu || status != FSCNN_ERR_DEVICE;
+        if (status == FSCNN_OK)
+            fs_complain("no GPU here: the plan as the CUDA backend would make it, without the tactics that are timed");
     }
-    if (built && !here) {
-        fs_complain("no GPU here: the plan as the CUDA backend would make it, without the tactics that are timed");
-        status = describe(&setup, size, format, roofline, &text);
-    } else {
+    if (!described) {
         status = plan_of_session(&setup, size, format, roofline, &text, &code);
         if (code != FS_EXIT_OK) return code;
     }
