@@ -6,7 +6,7 @@ packages=()
 for purpose in "$@"; do
     case $purpose in
     build) packages+=(cmake ninja-build gcc libc6-dev pkg-config libpng-dev libturbojpeg0-dev libdnnl-dev) ;;
-    test) packages+=(g++ libcriterion-dev python3) ;; # g++: the public header is compiled as C++ too
+    test) packages+=(g++ libcriterion-dev python3 abigail-tools) ;; # g++: the public header is compiled as C++ too
     check) packages+=(python3 clang-format cppcheck) ;;
     peers) packages+=(python3 python3-venv) ;;
     *) echo "setup.sh: unknown purpose '$purpose'; known: build, test, check, peers" >&2 && exit 2 ;;
