@@ -77,8 +77,8 @@ static bool supports(void *user, const fs_program *program, const fs_step *step)
 }
 
 // Workers meet at a barrier after each phase; a pyramid takes three (pool, branches, output).
-static int launches(const fs_program *program, const fs_step *step) {
-    (void)program;
+static int launches(const fs_program *program, const fs_step *step, fs_precision precision) {
+    (void)program, (void)precision;
     return step->kind == FS_STEP_PPM ? 3 : 1;
 }
 

@@ -22,7 +22,11 @@ typedef enum fs_family {
     FS_FAMILY_LABELS,
     FS_FAMILY_PLANES,
     FS_FAMILY_ARGMAX,
-    FS_FAMILY_STEM_DS
+    FS_FAMILY_STEM_DS,
+    FS_FAMILY_DSCONV,
+    FS_FAMILY_BOTTLENECK,
+    FS_FAMILY_EXPAND_DW,
+    FS_FAMILY_FUSION
 } fs_family;
 
 typedef struct fs_node {
@@ -48,6 +52,10 @@ typedef struct fs_node {
         fs_head_planes_params planes;
         fs_argmax_params argmax;
         fs_stem_ds_params stem_ds;
+        fs_dsconv_params dsconv;
+        fs_bottleneck_params bottleneck;
+        fs_expand_dw_params expand_dw;
+        fs_fusion_params fusion;
     } p;
     int variant;           // of our own kernels
     const void *bias_half; // CONV: what cuDNN takes beside p.conv

@@ -236,8 +236,12 @@ static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *con
                                 .nodes = &s->nodes};
         FS_TRY(fs_tune(&tuner));
     } else {
-        for (int i = 0; i < s->plan->program.steps; i++) // a fused route where there is one
-            fs_nodes_take(&s->nodes, i, s->nodes.routes[i] - 1);
+        for (int i = 0; i < s->plan->program.steps; i++) {
+            const int asked = -2 - config->tune, last = s->nodes.routes[i] - 1;
+            int route = fs_steps_first_route(&s->nodes, s->plan, s->engine->device.processors, i);
+            if (asked >= 0) route = asked < last ? asked : last;
+            fs_nodes_take(&s->nodes, i, route);
+        }
     }
     for (int i = 0; i < s->nodes.count; i++) {
         const fs_node *n = &s->nodes.node[i];

@@ -61,9 +61,11 @@ typedef struct fs_engine_config {
 typedef struct fs_session_config {
     int threads;   // 0: all cores
     int in_flight; // >= 1
-    int tune;      // 0: time the tactics; -1: take the first; more: as 0, over so many runs of each
-    bool eager;    // CUDA: launch step by step instead of replaying a captured graph
-    void *stream;  // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
+    // 0: time the tactics; -1: take the first; more: as 0, over so many runs of each. -2 - R, for tests: CUDA takes
+    // route R of each step, or its last
+    int tune;
+    bool eager;   // CUDA: launch step by step instead of replaying a captured graph
+    void *stream; // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
 } fs_session_config;
 
 typedef struct fs_session_memory {
@@ -87,7 +89,7 @@ typedef struct fs_backend {
     // `user`: the engine that will run the step, NULL for one of default configuration.
     bool (*supports)(void *user, const fs_program *program, const fs_step *step);
     // Kernels that a step consists of: what the roofline's cost of a launch is multiplied by.
-    int (*launches)(const fs_program *program, const fs_step *step);
+    int (*launches)(const fs_program *program, const fs_step *step, fs_precision precision);
 
     // Copies what it needs of `weights`.
     fs_status (*engine_open)(const fs_weights *weights, const fs_engine_config *config, void **engine);

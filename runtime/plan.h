@@ -45,7 +45,7 @@ typedef struct fs_plan_options {
     int channel_multiple;    // channel_stride is rounded up to it; 0 means 1
     fs_supports_fn supports; // NULL accepts all
     void *supports_user;
-    int (*launches)(const fs_program *program, const fs_step *step); // NULL: one a step
+    int (*launches)(const fs_program *program, const fs_step *step, fs_precision precision); // NULL: one a step
 } fs_plan_options;
 
 // Builds graph, steps, memory plan and costs. The frame and the labels are the caller's and not placed.
