@@ -70,6 +70,7 @@ SPECIAL = {
     "nvtx3/nvToolsExtCudaRt.h": ("cuda/session.c",),
     "linux/futex.h": ("cpu/team.c",),
     "sys/syscall.h": ("cpu/team.c",),
+    "spawn.h": ("host/cli/child.c",),
 }
 # runtime/ and its base know no files, devices or threads, so the C library's own headers must do.
 PURE = ("runtime/",)
