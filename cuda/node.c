@@ -22,6 +22,8 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_PLANES: return fs_launch_head_planes(&n->p.planes, sm, variant, launch);
     case FS_FAMILY_ARGMAX: return fs_launch_argmax(&n->p.argmax, sm, variant, launch);
     case FS_FAMILY_STEM_DS: return fs_launch_stem_ds(&n->p.stem_ds, sm, variant, launch);
+    case FS_FAMILY_PYRAMID_FOLD: return fs_launch_pyramid_fold(&n->p.pyramid_fold, sm, variant, launch);
+    case FS_FAMILY_PYRAMID_OUT: return fs_launch_pyramid_out(&n->p.pyramid_out, sm, variant, launch);
     }
     return false;
 }
@@ -62,7 +64,8 @@ bool fs_node_is_tunable(const fs_node *n) {
     case FS_FAMILY_CONV:
     case FS_FAMILY_DW:
     case FS_FAMILY_UPDW:
-    case FS_FAMILY_STEM_DS: return true;
+    case FS_FAMILY_STEM_DS:
+    case FS_FAMILY_PYRAMID_OUT: return true;
     default: return false;
     }
 }
@@ -102,6 +105,11 @@ void fs_node_signature(const fs_node *n, char *text, size_t size) {
         snprintf(text, size, "stem+ds %dx%dx%d/%d %dx%d p%d,%d %dx%dx%d", p->stem.h, p->stem.w, p->stem.channels,
                  p->stem.pixel, p->stem.out.h, p->stem.out.w, p->stem.pad_top, p->stem.pad_left, p->out.h, p->out.w,
                  p->out.c);
+        break;
+    }
+    case FS_FAMILY_PYRAMID_OUT: {
+        const fs_pyramid_out_params *p = &n->p.pyramid_out;
+        snprintf(text, size, "pyramid out %dx%dx%d/%d/%d", p->in.h, p->in.w, p->in.c, p->in.pitch, p->out.pitch);
         break;
     }
     default: snprintf(text, size, "family %d", (int)n->family); break;

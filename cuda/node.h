@@ -22,7 +22,9 @@ typedef enum fs_family {
     FS_FAMILY_LABELS,
     FS_FAMILY_PLANES,
     FS_FAMILY_ARGMAX,
-    FS_FAMILY_STEM_DS
+    FS_FAMILY_STEM_DS,
+    FS_FAMILY_PYRAMID_FOLD,
+    FS_FAMILY_PYRAMID_OUT
 } fs_family;
 
 typedef struct fs_node {
@@ -48,6 +50,8 @@ typedef struct fs_node {
         fs_head_planes_params planes;
         fs_argmax_params argmax;
         fs_stem_ds_params stem_ds;
+        fs_pyramid_fold_params pyramid_fold;
+        fs_pyramid_out_params pyramid_out;
     } p;
     int variant;           // of our own kernels
     const void *bias_half; // CONV: what cuDNN takes beside p.conv

@@ -43,9 +43,9 @@ bool fs_steps_supports(const fs_program *program, const fs_step *step) {
 }
 
 int fs_steps_launches(const fs_program *program, const fs_step *step) {
-    (void)program;
     switch (step->kind) {
-    case FS_STEP_PPM: return 5; // partial sums, cells, branches, up, convolution
+    case FS_STEP_PPM: // partial sums, folded cells, output; cells, branches, up and convolution by themselves
+        return op_of(program, step, PYRAMID_OPS - 2)->kernel == 1 ? 3 : 5;
     case FS_STEP_LTD:
         return step->out == program->graph.op[step->op[0]].out ? 1 : 3; // to 1/4 size; depthwise, pointwise
     case FS_STEP_FFM: return 2; // upsample and depthwise, one GEMM over both branches
@@ -372,6 +372,27 @@ static void add_fused_ltd(builder *b, int index, const fs_step *step) {
     close_route(b, index, first);
 }
 
+// The pyramid before a 1x1 output convolution: the cells are finished in one kernel, and the output's GEMM takes on
+// their resized grids.
+static void add_fused_pyramid(builder *b, int index, const fs_step *step) {
+    const int first = b->nodes->count;
+    const fs_cuda_engine *e = b->engine;
+    const fs_map in = map_of(b, op_of(&b->plan->program, step, 0)->in[0]);
+    float *partial = scratch(b, fs_pyramid_partial_floats(in.h, in.w, in.c) * sizeof(float));
+    float *cells = scratch(b, sizeof(float[FS_K_CELLS][128]));
+    add(b, FS_FAMILY_PYRAMID_POOL, index)->p.pyramid_pool = (fs_pyramid_pool_params){.in = in, .partial = partial};
+    add(b, FS_FAMILY_PYRAMID_FOLD, index)->p.pyramid_fold =
+        (fs_pyramid_fold_params){partial, in.h, in.w, e->ppm_weight, e->ppm_bias, e->ppm_slice, cells};
+    add(b, FS_FAMILY_PYRAMID_OUT, index)->p.pyramid_out =
+        (fs_pyramid_out_params){.in = in,
+                                .out = map_of(b, step->out),
+                                .pw = {e->ppm_main.weights, e->ppm_main.bias, b->graph->tensor[step->out].c, true},
+                                .cells = cells,
+                                .tap_y = pyramid_taps(b, in.h, b->graph->model.align_ppm),
+                                .tap_x = pyramid_taps(b, in.w, b->graph->model.align_ppm)};
+    close_route(b, index, first);
+}
+
 static void add_labels(builder *b, int index, const fs_op *resize) {
     const fs_map logits = map_of(b, resize->in[0]);
     const int height = b->graph->height, width = b->graph->width;
@@ -484,6 +505,7 @@ fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs
         nodes->routes[i] = 1;
         b.scratch_used = 0; // one route at a time
         if (half && step->kind == FS_STEP_LTD) add_fused_ltd(&b, i, step);
+        if (half && step->kind == FS_STEP_PPM && engine->ppm_slice) add_fused_pyramid(&b, i, step);
     }
     add_planes(&b);
     for (int i = 0; i < plan->program.steps; i++) fs_nodes_take(nodes, i, 0);
