@@ -26,6 +26,8 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_BOTTLENECK: return fs_launch_bottleneck(&n->p.bottleneck, sm, variant, launch);
     case FS_FAMILY_EXPAND_DW: return fs_launch_expand_dw(&n->p.expand_dw, sm, variant, launch);
     case FS_FAMILY_FUSION: return fs_launch_fusion(&n->p.fusion, sm, variant, launch);
+    case FS_FAMILY_PYRAMID_FOLD: return fs_launch_pyramid_fold(&n->p.pyramid_fold, sm, variant, launch);
+    case FS_FAMILY_PYRAMID_OUT: return fs_launch_pyramid_out(&n->p.pyramid_out, sm, variant, launch);
     }
     return false;
 }
@@ -70,7 +72,8 @@ bool fs_node_is_tunable(const fs_node *n) {
     case FS_FAMILY_DSCONV:
     case FS_FAMILY_BOTTLENECK:
     case FS_FAMILY_EXPAND_DW:
-    case FS_FAMILY_FUSION: return true;
+    case FS_FAMILY_FUSION:
+    case FS_FAMILY_PYRAMID_OUT: return true;
     default: return false;
     }
 }
@@ -134,6 +137,11 @@ void fs_node_signature(const fs_node *n, char *text, size_t size) {
         const fs_fusion_params *p = &n->p.fusion;
         snprintf(text, size, "fusion %dx%dx%d %dx%dx%d d%d", p->low.h, p->low.w, p->low.c, p->out.h, p->out.w, p->out.c,
                  p->dilation);
+        break;
+    }
+    case FS_FAMILY_PYRAMID_OUT: {
+        const fs_pyramid_out_params *p = &n->p.pyramid_out;
+        snprintf(text, size, "pyramid out %dx%dx%d/%d/%d", p->in.h, p->in.w, p->in.c, p->in.pitch, p->out.pitch);
         break;
     }
     default: snprintf(text, size, "family %d", (int)n->family); break;

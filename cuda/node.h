@@ -26,7 +26,9 @@ typedef enum fs_family {
     FS_FAMILY_DSCONV,
     FS_FAMILY_BOTTLENECK,
     FS_FAMILY_EXPAND_DW,
-    FS_FAMILY_FUSION
+    FS_FAMILY_FUSION,
+    FS_FAMILY_PYRAMID_FOLD,
+    FS_FAMILY_PYRAMID_OUT
 } fs_family;
 
 typedef struct fs_node {
@@ -56,6 +58,8 @@ typedef struct fs_node {
         fs_bottleneck_params bottleneck;
         fs_expand_dw_params expand_dw;
         fs_fusion_params fusion;
+        fs_pyramid_fold_params pyramid_fold;
+        fs_pyramid_out_params pyramid_out;
     } p;
     int variant;           // of our own kernels
     const void *bias_half; // CONV: what cuDNN takes beside p.conv

@@ -53,7 +53,8 @@ static int layers_of(const fs_program *program, const fs_step *step) {
 int fs_steps_launches(const fs_program *program, const fs_step *step, fs_precision precision) {
     const bool fused = precision == FS_FP16;
     switch (step->kind) {
-    case FS_STEP_PPM: return 5;             // partial sums, cells, branches, up, convolution
+    case FS_STEP_PPM: // partial sums, folded cells, output; else: partial sums, cells, branches, up, convolution
+        return fused && op_of(program, step, PYRAMID_OPS - 2)->kernel == 1 ? 3 : 5;
     case FS_STEP_FFM: return fused ? 1 : 2; // else: upsample and depthwise, one GEMM over both branches
     case FS_STEP_DSCONV:
     case FS_STEP_BOTTLENECK: return fused ? 1 : layers_of(program, step);
@@ -468,6 +469,28 @@ static void add_fused_fusion(builder *b, int index, const fs_step *step) {
     close_route(b, index, first);
 }
 
+// The pyramid before a 1x1 output convolution: the cells are finished in one kernel, and the output's GEMM takes on
+// their resized grids.
+static void add_fused_pyramid(builder *b, int index, const fs_step *step) {
+    begin_route(b);
+    const int first = b->nodes->count;
+    const fs_cuda_engine *e = b->engine;
+    const fs_map in = map_of(b, op_of(&b->plan->program, step, 0)->in[0]);
+    float *partial = scratch(b, fs_pyramid_partial_floats(in.h, in.w, in.c) * sizeof(float));
+    float *cells = scratch(b, sizeof(float[FS_K_CELLS][128]));
+    add(b, FS_FAMILY_PYRAMID_POOL, index)->p.pyramid_pool = (fs_pyramid_pool_params){.in = in, .partial = partial};
+    add(b, FS_FAMILY_PYRAMID_FOLD, index)->p.pyramid_fold =
+        (fs_pyramid_fold_params){partial, in.h, in.w, e->ppm_weight, e->ppm_bias, e->ppm_slice, cells};
+    add(b, FS_FAMILY_PYRAMID_OUT, index)->p.pyramid_out =
+        (fs_pyramid_out_params){.in = in,
+                                .out = map_of(b, step->out),
+                                .pw = {e->ppm_main.weights, e->ppm_main.bias, b->graph->tensor[step->out].c, true},
+                                .cells = cells,
+                                .tap_y = pyramid_taps(b, in.h, b->graph->model.align_ppm),
+                                .tap_x = pyramid_taps(b, in.w, b->graph->model.align_ppm)};
+    close_route(b, index, first);
+}
+
 static void add_fused(builder *b, int index, const fs_step *step) {
     switch (step->kind) {
     case FS_STEP_DSCONV: add_fused_dsconv(b, index, step); break;
@@ -477,6 +500,9 @@ static void add_fused(builder *b, int index, const fs_step *step) {
         break;
     case FS_STEP_BOTTLENECK: add_fused_bottleneck(b, index, step); break;
     case FS_STEP_CLASSIFIER: add_fused_classifier(b, index, step); break;
+    case FS_STEP_PPM:
+        if (b->engine->ppm_slice) add_fused_pyramid(b, index, step);
+        break;
     case FS_STEP_FFM: add_fused_fusion(b, index, step); break;
     default: break;
     }

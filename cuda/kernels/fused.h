@@ -91,6 +91,28 @@ typedef struct fs_fusion_params {
 } fs_fusion_params;
 bool fs_launch_fusion(const fs_fusion_params *p, int sm, int variant, fs_launch *launch);
 
+// ---- pyramid_fold.cu: pyramid pooling with a 1x1 output convolution, behind stage 0 of fs_launch_pyramid_pool -------
+
+// From the partial sums of a map h x w x 128 to 50 folded cells: fs_launch_pyramid_pool's stage 1, then
+// fs_launch_pyramid_branch with slices (conventions there). All float.
+typedef struct fs_pyramid_fold_params {
+    const float *partial;
+    int h, w;
+    const float *weight, *bias, *slice; // not NULL
+    float *out;                         // [50][128]
+} fs_pyramid_fold_params;
+bool fs_launch_pyramid_fold(const fs_pyramid_fold_params *p, int sm, int variant, fs_launch *launch);
+
+// out = relu(in . w + bias + the sum of the four bilinear resizes of the folded cells, rounded to half). in and out:
+// 128 channels.
+typedef struct fs_pyramid_out_params {
+    fs_map in, out;
+    fs_fused_pw pw;                // n = 128
+    const float *cells;            // [50][128]
+    const fs_k_tap *tap_y, *tap_x; // [4][h], [4][w], see fs_pyramid_up_params
+} fs_pyramid_out_params;
+bool fs_launch_pyramid_out(const fs_pyramid_out_params *p, int sm, int variant, fs_launch *launch);
+
 #ifdef __cplusplus
 }
 #endif
