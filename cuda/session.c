@@ -182,7 +182,7 @@ static void bind_input(const fs_cuda_session *s, const fs_frame *f, const fs_pla
         .out_h = s->graph->height,
         .channels = channels,
     };
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         frame->p.frame.plane[i] = planes->plane[i], frame->p.frame.stride[i] = (long long)planes->stride[i];
     describe_reader(reader, s->net_frame, (size_t)s->graph->width * (size_t)channels, channels, orders[FS_RGBA8]);
 }

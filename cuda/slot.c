@@ -27,8 +27,11 @@ void fs_plane_size(const fs_frame *f, int plane, size_t *rows, size_t *row_bytes
         *row_bytes = plane == 0 ? w : half_w;
         if (plane == 1 || plane == 2) *rows = half_h;
         break;
-    case FS_GRAY8:
-    case FS_PLANAR_F32: break;
+    case FS_GRAY8: break;
+    case FS_PLANAR_F32:
+        *row_bytes = w * sizeof(float);
+        if (f->plane[plane]) *rows = h;
+        break;
     }
 }
 
@@ -60,8 +63,8 @@ static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t
 
 fs_status fs_slot_upload(fs_slot *s, cudaStream_t stream, fs_planes *planes, bool *copied) {
     const fs_frame *f = &s->given;
-    size_t rows[3], row[3], offset[3], total = 0;
-    for (int i = 0; i < 3; i++) {
+    size_t rows[4], row[4], offset[4], total = 0;
+    for (int i = 0; i < 4; i++) {
         fs_plane_size(f, i, &rows[i], &row[i]);
         planes->plane[i] = f->plane[i], planes->stride[i] = f->stride[i];
         offset[i] = total;
@@ -71,7 +74,7 @@ fs_status fs_slot_upload(fs_slot *s, cudaStream_t stream, fs_planes *planes, boo
     const bool large = total > s->frame_bytes;
     if (large) FS_TRY(need_large(s, total));
     uint8_t *device = large ? s->large_frame : s->frame, *pinned = large ? s->large_pinned : s->pinned_frame;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (rows[i] == 0) continue;
         const uint8_t *from = f->plane[i];
         size_t from_stride = f->stride[i];

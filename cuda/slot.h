@@ -26,8 +26,8 @@ typedef struct fs_slot {
 // Where a frame's planes are on the device once they are there: the caller's own memory, or the slot's with rows
 // packed.
 typedef struct fs_planes {
-    const uint8_t *plane[3];
-    size_t stride[3];
+    const uint8_t *plane[4];
+    size_t stride[4];
 } fs_planes;
 
 // Rows and bytes per row of a plane; 0 rows where the format has no such plane.

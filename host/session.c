@@ -116,7 +116,7 @@ fscnn_status fscnn_session_get_info(const fscnn_session *s, fscnn_session_info *
 }
 
 // Bytes of a tightly packed row of each plane of a format; 0 where the format has no such plane.
-static size_t row_bytes(fs_format format, int width, int plane) {
+static size_t row_bytes(fs_format format, int width, int channels, int plane) {
     const size_t w = (size_t)width, half = (w + 1) / 2;
     switch (format) {
     case FS_RGB8:
@@ -126,7 +126,7 @@ static size_t row_bytes(fs_format format, int width, int plane) {
     case FS_GRAY8: return plane == 0 ? w : 0;
     case FS_NV12: return plane == 0 ? w : plane == 1 ? 2 * half : 0;
     case FS_I420: return plane == 0 ? w : plane < 3 ? half : 0;
-    case FS_PLANAR_F32: return plane < 3 ? 4 * w : 0;
+    case FS_PLANAR_F32: return plane < channels ? sizeof(float) * w : 0;
     }
     return 0;
 }
@@ -148,7 +148,7 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
                         .matrix = f.matrix,
                         .range = f.range};
     for (int i = 0; i < 4; i++) {
-        const size_t row = row_bytes(frame->format, f.width, i);
+        const size_t row = row_bytes(frame->format, f.width, s->plan->program.graph.model.channels, i);
         if (row == 0) continue;
         if (f.plane[i] == NULL) return fs_fail(FS_ERR_ARGUMENT, "frame.plane[%d] is NULL", i);
         if (f.stride[i] != 0 && f.stride[i] < row)
@@ -156,6 +156,9 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
         if (f.stride[i] > PTRDIFF_MAX / (size_t)f.height)
             return fs_fail(FS_ERR_ARGUMENT, "frame.stride[%d] is %zu bytes: no memory holds %d such rows", i,
                            f.stride[i], f.height);
+        if (f.format == FSCNN_PLANAR_F32 && ((uintptr_t)f.plane[i] | f.stride[i]) % sizeof(float) != 0)
+            return fs_fail(FS_ERR_ARGUMENT, "frame.plane[%d] or its stride is no multiple of 4 bytes: it holds floats",
+                           i);
         frame->plane[i] = f.plane[i], frame->stride[i] = f.stride[i] ? f.stride[i] : row;
     }
     return s->engine->backend->accepts(frame, &s->plan->program.graph);

@@ -9,6 +9,7 @@
 #endif
 
 extern "C" {
+#include "cpu/backend.h"
 #include "host/image/image.h"
 }
 
@@ -220,6 +221,69 @@ static void sizes() {
     }
 }
 
+// A session of the CPU backend beside the CUDA backend's, in the same precision.
+struct CpuSession {
+    void *engine = nullptr, *session = nullptr;
+    fs_plan *plan = static_cast<fs_plan *>(calloc(1, sizeof(fs_plan)));
+    CpuSession(const fs_weights &weights, int height, int width) {
+        fs_engine_config engine_config = {};
+        engine_config.precision = FS_FP32;
+        CHECK(fs_cpu_backend.engine_open(&weights, &engine_config, &engine) == FS_OK, "%s", fs_error_text());
+        fs_plan_options options = {};
+        options.precision = FS_FP32, options.channel_multiple = fs_cpu_backend.channel_multiple;
+        options.supports = fs_cpu_backend.supports, options.launches = fs_cpu_backend.launches;
+        CHECK(fs_plan_build(plan, &weights.model, height, width, &options) == FS_OK, "%s", fs_error_text());
+        fs_session_config config = {};
+        config.threads = 1, config.in_flight = 1, config.tune = -1;
+        CHECK(fs_cpu_backend.session_open(engine, plan, &config, &session) == FS_OK, "%s", fs_error_text());
+    }
+    ~CpuSession() {
+        fs_cpu_backend.session_close(session);
+        fs_cpu_backend.engine_close(engine);
+        free(plan);
+    }
+    CpuSession(const CpuSession &) = delete;
+};
+
+// Every format, at the network's size and at others, gives the CPU backend's labels.
+static void same_as_the_cpu() {
+    static const fs_format formats[] = {FS_RGB8,  FS_BGR8, FS_RGBA8, FS_BGRA8,
+                                        FS_GRAY8, FS_NV12, FS_I420,  FS_PLANAR_F32};
+    Options options;
+    options.precision = FS_FP32;
+    Network n(options);
+    CpuSession cpu(n.weights.weights, HEIGHT, WIDTH);
+    const int sizes[][2] = {{HEIGHT, WIDTH}, {HEIGHT + 27, 2 * WIDTH - 1}};
+    size_t same = 0, all = 0;
+    for (const auto &size : sizes)
+        for (fs_format format : formats) {
+            if (check::quick() && format != FS_NV12 && format != FS_PLANAR_F32) continue;
+            const size_t w = static_cast<size_t>(size[1]), h = static_cast<size_t>(size[0]), row = (w + 1) / 2;
+            const std::vector<uint8_t> bytes = picture(size[0], size[1], 4, 60 + static_cast<uint32_t>(format));
+            std::vector<float> floats;
+            for (size_t i = 0; i < 3 * w * h; i++) floats.push_back(static_cast<float>(bytes[i]) / 255.0f);
+            fs_frame frame = frame_of(bytes, size[0], size[1], format);
+            frame.matrix = 2;
+            frame.stride[0] = w * (format == FS_RGB8 || format == FS_BGR8 ? 3 : format <= FS_BGRA8 ? 4 : 1);
+            if (format == FS_NV12 || format == FS_I420)
+                for (int i = 1; i < (format == FS_NV12 ? 2 : 3); i++)
+                    frame.plane[i] = bytes.data() + i * w * h, frame.stride[i] = format == FS_NV12 ? 2 * row : row;
+            if (format == FS_PLANAR_F32)
+                for (size_t i = 0; i < 3; i++) frame.plane[i] = floats.data() + i * w * h, frame.stride[i] = 4 * w;
+            std::vector<uint8_t> want(HEIGHT * WIDTH, 0xEE);
+            const fs_outputs outputs = labels_to(want.data());
+            uint64_t ticket;
+            CHECK(fs_cpu_backend.accepts(&frame, &n.run.graph()) == FS_OK, "%s", fs_error_text());
+            CHECK(fs_cuda_backend.accepts(&frame, &n.run.graph()) == FS_OK, "%s", fs_error_text());
+            CHECK(fs_cpu_backend.submit(cpu.session, &frame, &outputs, &ticket) == FS_OK, "%s", fs_error_text());
+            CHECK(fs_cpu_backend.wait(cpu.session, ticket, -1) == FS_OK, "%s", fs_error_text());
+            const double share = agreement(labels_of(n.run, frame), want);
+            CHECK(share >= 0.999, "format %d %dx%d: %g of the labels are the CPU's", format, size[1], size[0], share);
+            same += static_cast<size_t>(share * HEIGHT * WIDTH + 0.5), all += HEIGHT * WIDTH;
+        }
+    printf("CPU and CUDA in fp32: %zu of %zu labels are the same over all formats\n", same, all);
+}
+
 static void four_channels() {
     Network n({}, 4);
     const std::vector<uint8_t> rgba = picture(HEIGHT, WIDTH, 4, 5);
@@ -364,6 +428,7 @@ int main(int argc, char **argv) {
     check::test("strides and label maps", strides_and_maps);
     check::test("formats", formats);
     check::test("frames of other sizes", sizes);
+    check::test("every format as on the CPU", same_as_the_cpu);
     check::test("four channels", four_channels);
     check::test("two sizes at once", two_sizes_at_once);
     check::test("the caller's stream", callers_stream);
