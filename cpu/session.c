@@ -20,7 +20,8 @@ typedef enum phase_kind {
     PHASE_BRANCHES,
     PHASE_LABELS, // from here on: phases that write the caller's memory
     PHASE_ARGMAX,
-    PHASE_LOGITS
+    PHASE_LOGITS,
+    PHASE_CONFIDENCE
 } phase_kind;
 
 typedef struct phase {
@@ -41,7 +42,7 @@ typedef struct job {
 } job;
 
 // The phase that brings in a frame comes before the others, and only where it is needed.
-enum { MAX_PHASES = FS_TEAM_PHASES - 2, FRAME_PHASE = FS_TEAM_PHASES - 1, FRAME_ROWS = 16 };
+enum { MAX_PHASES = FS_TEAM_PHASES - 3, FRAME_PHASE = FS_TEAM_PHASES - 1, FRAME_ROWS = 16 };
 enum { MAX_IN_FLIGHT = 16, CUTS = 5, LABEL_ROWS = 4 };
 
 struct fs_cpu_session {
@@ -158,6 +159,7 @@ static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
     case PHASE_BRANCHES: return 1;
     case PHASE_LABELS: return j->outputs.labels ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
     case PHASE_LOGITS: return j->outputs.logits ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
+    case PHASE_CONFIDENCE: return j->outputs.confidence ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
     case PHASE_ARGMAX: return j->outputs.labels ? s->head.height : 0;
     }
     return 0;
@@ -216,6 +218,10 @@ static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int wo
         fs_head_labels(&s->head, k, logits, cell0, cell1, j->outputs.labels_map, j->outputs.labels,
                        j->outputs.labels_stride, scratch);
         break;
+    case PHASE_CONFIDENCE:
+        fs_head_confidence(&s->head, k, logits, cell0, cell1, j->outputs.confidence, j->outputs.confidence_stride,
+                           scratch);
+        break;
     case PHASE_LOGITS: fs_head_logits(&s->head, k, logits, cell0, cell1, j->outputs.logits, scratch); break;
     case PHASE_ARGMAX: {
         const fs_placement *place = &s->plan->place[p->tensor];
@@ -249,6 +255,7 @@ static void run_frame(void *user, int worker, uint64_t ticket) {
     for (int i = 0; i < s->phase_count; i++) {
         const phase *p = &s->phases[i];
         const int tasks = phase_tasks(s, p, j);
+        if (tasks == 0 && p->kind >= PHASE_LABELS) continue; // nobody asks: no barrier either; all workers agree
         int task;
         while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, worker, scratch);
         fs_team_barrier(s->team, ticket, i);
@@ -361,6 +368,7 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
     FS_TRY(fs_head_init(&s->head, g, s->plan->place[g->logits].channel_stride));
     for (int i = 0; i < s->plan->program.steps; i++) FS_TRY(add_step(s, i));
     add_phase(s, PHASE_LOGITS, s->plan->program.steps - 1);
+    add_phase(s, PHASE_CONFIDENCE, s->plan->program.steps - 1);
     const int threads = config->threads > 0 ? config->threads : fs_team_cores();
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], 0, threads);
     if (s->engine->plain.block) FS_TRY(fs_onednn_open(&s->engine->plain, s->plan, s->arena, threads, &s->onednn));

@@ -164,17 +164,23 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
     return s->engine->backend->accepts(frame, &s->plan->program.graph);
 }
 
+static fs_status check_stride(const fscnn_session *s, size_t stride, const char *name) {
+    const fs_graph *g = &s->plan->program.graph;
+    if (stride != 0 && stride < (size_t)g->width)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes, a row has %d", name, stride, g->width);
+    if (stride > PTRDIFF_MAX / (size_t)g->height)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes: no memory holds that many rows", name, stride);
+    return FS_OK;
+}
+
 static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *given, fs_outputs *outputs) {
     fscnn_outputs o;
     FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
     const size_t width = (size_t)s->plan->program.graph.width;
-    if (o.labels == NULL && o.logits == NULL)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels or logits");
-    if (o.labels_stride != 0 && o.labels_stride < width)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes, a row has %zu", o.labels_stride, width);
-    if (o.labels_stride > PTRDIFF_MAX / (size_t)s->plan->program.graph.height)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes: no memory holds that many rows",
-                       o.labels_stride);
+    if (o.labels == NULL && o.logits == NULL && o.confidence == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits or confidence");
+    FS_TRY(check_stride(s, o.labels_stride, "labels_stride"));
+    FS_TRY(check_stride(s, o.confidence_stride, "confidence_stride"));
     if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
         return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
     if (o.memory == FSCNN_MEMORY_DEVICE && !s->engine->backend->device)
@@ -184,7 +190,9 @@ static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *give
                             .labels = o.labels,
                             .labels_stride = o.labels_stride ? o.labels_stride : width,
                             .labels_map = o.labels_map,
-                            .logits = o.logits};
+                            .logits = o.logits,
+                            .confidence = o.confidence,
+                            .confidence_stride = o.confidence_stride ? o.confidence_stride : width};
     return FS_OK;
 }
 

@@ -2,6 +2,7 @@
 // outputs.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -627,6 +628,8 @@ static output_case output_cases[] = {
     {"labels alone", true, false, 64, 0, FSCNN_OK, ""},
     {"logits alone", false, true, 0, 0, FSCNN_OK, ""},
     {"logits, idle stride", false, true, 64, 0, FSCNN_OK, ""},
+    {"older, without confidence", true, true, 0, offsetof(fscnn_outputs, confidence), FSCNN_OK, ""},
+    {"older, nothing it knows", false, false, 0, offsetof(fscnn_outputs, confidence), FSCNN_ERR_ARGUMENT, "nothing"},
 };
 ParameterizedTestParameters(api_outputs, fields) {
     return cr_make_param_array(output_case, output_cases, sizeof output_cases / sizeof output_cases[0]);
@@ -653,6 +656,38 @@ ParameterizedTest(output_case *c, api_outputs, fields, .init = open_both, .fini 
     cr_expect_eq(status, FSCNN_OK, "%s: %s", c->what, fscnn_error());
     cr_expect_eq(touched(labels, sizeof labels), c->labels ? sizeof labels : 0, "%s", c->what);
     cr_expect(c->logits == (touched(logits, sizeof logits) > 0), "%s", c->what);
+}
+
+// Confidence alone, with a stride and beside the others; a caller of the older struct gets none.
+Test(api_outputs, confidence, .init = open_both, .fini = close_both) {
+    enum { STRIDE = SIDE + 7 };
+    static uint8_t confidence[SIDE * STRIDE], packed[PIXELS];
+    const fscnn_frame frame = good_frame();
+    fscnn_outputs outputs;
+    fscnn_outputs_init(&outputs);
+    memset(confidence, 0xee, sizeof confidence);
+    outputs.confidence = confidence, outputs.confidence_stride = SIDE - 1;
+    expect_failure(fscnn_run(session, &frame, &outputs), FSCNN_ERR_ARGUMENT, "confidence_stride", "short stride");
+    outputs.confidence_stride = SIZE_MAX;
+    expect_failure(fscnn_run(session, &frame, &outputs), FSCNN_ERR_ARGUMENT, "confidence_stride", "absurd stride");
+    outputs.confidence_stride = STRIDE, outputs.struct_size = offsetof(fscnn_outputs, confidence);
+    expect_failure(fscnn_run(session, &frame, &outputs), FSCNN_ERR_ARGUMENT, "nothing", "an older struct");
+    cr_expect_eq(touched(confidence, sizeof confidence), 0);
+    outputs.struct_size = sizeof outputs;
+    cr_assert_eq(fscnn_run(session, &frame, &outputs), FSCNN_OK, "%s", fscnn_error());
+    fscnn_outputs all = good_outputs();
+    all.confidence = packed;
+    cr_assert_eq(fscnn_run(session, &frame, &all), FSCNN_OK, "%s", fscnn_error());
+    for (int y = 0; y < SIDE; y++) {
+        cr_expect_arr_eq(confidence + y * STRIDE, packed + y * SIDE, SIDE, "row %d", y);
+        cr_expect_eq(touched(confidence + y * STRIDE + SIDE, STRIDE - SIDE), 0, "behind row %d", y);
+    }
+    for (int i = 0; i < PIXELS; i++) {
+        double sum = 0;
+        for (int c = 0; c < CLASSES; c++)
+            sum += exp((double)logits[c * PIXELS + i] - (double)logits[labels[i] * PIXELS + i]);
+        cr_expect_leq(fabs(255 / sum - packed[i]), 0.501, "pixel %d: %d, not %g", i, packed[i], 255 / sum);
+    }
 }
 
 Test(api_frames, null_arguments, .init = open_both, .fini = close_both) {

@@ -191,7 +191,7 @@ static fscnn_engine *open_engine(fscnn_precision precision) {
 
 enum { HEIGHT = 192, WIDTH = 256, CLASSES = 19, FRAMES = 20 };
 static _Alignas(16) uint8_t pixels[2 * HEIGHT * WIDTH * 12];
-static uint8_t labels[2][HEIGHT * WIDTH];
+static uint8_t labels[2][HEIGHT * WIDTH], confidence[HEIGHT * WIDTH];
 static float logits[HEIGHT * WIDTH * CLASSES];
 
 // The counters count: else nothing below would mean anything.
@@ -238,7 +238,7 @@ static void frames(fscnn_precision precision, fscnn_format format, int width, bo
     for (int i = 0; i < 2; i++) {
         fscnn_outputs_init(&outputs[i]);
         outputs[i].labels = labels[i];
-        if (with_logits) outputs[i].logits = logits;
+        if (with_logits) outputs[i].logits = logits, outputs[i].confidence = confidence;
     }
     check(fscnn_run(session, &frame, &outputs[0]) == FSCNN_OK, what);
     begin();

@@ -1,5 +1,7 @@
 // Frames through a session of the CUDA backend: memory kinds, formats, sizes, tickets, streams, what a frame may call.
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "tests/cuda/check.h"
@@ -103,9 +105,18 @@ static void memory_kinds() {
     Network n;
     const std::vector<uint8_t> pixels = picture(HEIGHT, WIDTH, 3, 2);
     const Result want = compute(n.run, frame_of(pixels, HEIGHT, WIDTH, FS_RGB8));
+    std::vector<uint8_t> sure_want(HEIGHT * WIDTH, 0xEE);
+    fs_outputs plain = {};
+    plain.confidence = sure_want.data(), plain.confidence_stride = WIDTH;
+    const fs_frame host = frame_of(pixels, HEIGHT, WIDTH, FS_RGB8);
+    uint64_t first;
+    CHECK(submit(n.run, host, plain, &first) == FS_OK && wait(n.run, first) == FS_OK, "%s", fs_error_text());
     const size_t label_bytes = HEIGHT * WIDTH, logit_bytes = want.logits.size() * sizeof(float);
     for (fs_memory kind : {FS_MEMORY_PINNED, FS_MEMORY_DEVICE}) {
-        void *in, *labels, *logits;
+        void *in, *labels, *logits, *sure;
+        const size_t sure_stride = WIDTH + 3;
+        CHECK(fs_cuda_backend.buffer_alloc(n.run.engine, kind, HEIGHT * sure_stride, &sure) == FS_OK, "%s",
+              fs_error_text());
         CHECK(fs_cuda_backend.buffer_alloc(n.run.engine, kind, pixels.size(), &in) == FS_OK, "%s", fs_error_text());
         CHECK(fs_cuda_backend.buffer_alloc(n.run.engine, kind, label_bytes, &labels) == FS_OK, "%s", fs_error_text());
         CHECK(fs_cuda_backend.buffer_alloc(n.run.engine, kind, logit_bytes, &logits) == FS_OK, "%s", fs_error_text());
@@ -114,6 +125,7 @@ static void memory_kinds() {
         frame.plane[0] = in, frame.memory = kind;
         fs_outputs outputs = labels_to(static_cast<uint8_t *>(labels), WIDTH, kind);
         outputs.logits = static_cast<float *>(logits);
+        outputs.confidence = static_cast<uint8_t *>(sure), outputs.confidence_stride = sure_stride;
         uint64_t ticket;
         CHECK(submit(n.run, frame, outputs, &ticket) == FS_OK, "submit: %s", fs_error_text());
         CHECK(wait(n.run, ticket) == FS_OK, "wait: %s", fs_error_text());
@@ -123,6 +135,12 @@ static void memory_kinds() {
         CHECK(fs_cuda_backend.buffer_copy(n.run.engine, have.labels.data(), labels, label_bytes) == FS_OK, "copy");
         CHECK(fs_cuda_backend.buffer_copy(n.run.engine, have.logits.data(), logits, logit_bytes) == FS_OK, "copy");
         CHECK(have.labels == want.labels, "labels of memory kind %d", kind);
+        std::vector<uint8_t> rows(HEIGHT * sure_stride);
+        CHECK(fs_cuda_backend.buffer_copy(n.run.engine, rows.data(), sure, rows.size()) == FS_OK, "copy");
+        size_t wrong = 0;
+        for (size_t i = 0; i < label_bytes; i++) wrong += rows[i / WIDTH * sure_stride + i % WIDTH] != sure_want[i];
+        CHECK(wrong == 0, "confidence of memory kind %d: %zu pixels differ", kind, wrong);
+        fs_cuda_backend.buffer_free(n.run.engine, kind, sure);
         CHECK(memcmp(have.logits.data(), want.logits.data(), logit_bytes) == 0, "logits of memory kind %d", kind);
         fs_cuda_backend.buffer_free(n.run.engine, kind, in);
         fs_cuda_backend.buffer_free(n.run.engine, kind, labels);
@@ -270,14 +288,21 @@ static void same_as_the_cpu() {
                     frame.plane[i] = bytes.data() + i * w * h, frame.stride[i] = format == FS_NV12 ? 2 * row : row;
             if (format == FS_PLANAR_F32)
                 for (size_t i = 0; i < 3; i++) frame.plane[i] = floats.data() + i * w * h, frame.stride[i] = 4 * w;
-            std::vector<uint8_t> want(HEIGHT * WIDTH, 0xEE);
-            const fs_outputs outputs = labels_to(want.data());
+            std::vector<uint8_t> want(HEIGHT * WIDTH, 0xEE), sure = want, have_sure = want;
+            fs_outputs outputs = labels_to(want.data());
+            outputs.confidence = sure.data(), outputs.confidence_stride = WIDTH;
             uint64_t ticket;
             CHECK(fs_cpu_backend.accepts(&frame, &n.run.graph()) == FS_OK, "%s", fs_error_text());
             CHECK(fs_cuda_backend.accepts(&frame, &n.run.graph()) == FS_OK, "%s", fs_error_text());
             CHECK(fs_cpu_backend.submit(cpu.session, &frame, &outputs, &ticket) == FS_OK, "%s", fs_error_text());
             CHECK(fs_cpu_backend.wait(cpu.session, ticket, -1) == FS_OK, "%s", fs_error_text());
             const double share = agreement(labels_of(n.run, frame), want);
+            fs_outputs one = {};
+            one.confidence = have_sure.data(), one.confidence_stride = WIDTH;
+            CHECK(submit(n.run, frame, one, &ticket) == FS_OK && wait(n.run, ticket) == FS_OK, "%s", fs_error_text());
+            int most = 0;
+            for (size_t i = 0; i < sure.size(); i++) most = std::max(most, std::abs(sure[i] - have_sure[i]));
+            CHECK(most <= 1, "format %d: confidence differs by %d", format, most);
             CHECK(share >= 0.999, "format %d %dx%d: %g of the labels are the CPU's", format, size[1], size[0], share);
             same += static_cast<size_t>(share * HEIGHT * WIDTH + 0.5), all += HEIGHT * WIDTH;
         }

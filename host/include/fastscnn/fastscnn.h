@@ -175,7 +175,9 @@ typedef struct fscnn_outputs {
     size_t labels_stride;      // bytes; 0 means width
     const uint8_t *labels_map; // 256 entries applied to each label, or NULL; borrowed like the frame
     float *logits;             // [classes][height][width] before softmax, bilinear from 1/8 size; float32
-    fscnn_memory memory;       // of labels and logits; PINNED and DEVICE: CUDA backend
+    fscnn_memory memory;       // of what is written; PINNED and DEVICE: CUDA backend
+    uint8_t *confidence;       // [height][confidence_stride]: 255 * softmax probability of the most probable class
+    size_t confidence_stride;  // bytes; 0 means width
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
