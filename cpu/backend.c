@@ -51,17 +51,10 @@ static fs_status accepts(const fs_frame *frame, const fs_graph *g) {
     if (frame->memory != 0)
         return fs_fail(FS_ERR_UNSUPPORTED,
                        "the CPU backend takes frames in host memory; copy the frame, or use the CUDA backend");
-    if (frame->format > FS_GRAY8)
-        return fs_fail(FS_ERR_UNSUPPORTED,
-                       "the CPU backend takes RGB8, BGR8, RGBA8, BGRA8 and GRAY8 frames; convert the frame first");
-    if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8)
-        return fs_fail(FS_ERR_ARGUMENT,
-                       "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in A");
-    if (frame->width != g->width || frame->height != g->height)
-        return fs_fail(
-            FS_ERR_ARGUMENT,
-            "the frame is %dx%d and the session %dx%d (width x height); resize the frame or open a session of its size",
-            frame->width, frame->height, g->width, g->height);
+    if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8 &&
+        frame->format != FS_PLANAR_F32)
+        return fs_fail(FS_ERR_ARGUMENT, "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in "
+                                        "A, or 4 planes of floats");
     return FS_OK;
 }
 

@@ -35,12 +35,10 @@ static void probe(int ordinal, fs_probe *p) {
 }
 
 static fs_status accepts(const fs_frame *frame, const fs_graph *g) {
-    if (frame->format == FS_PLANAR_F32)
-        return fs_fail(FS_ERR_UNSUPPORTED,
-                       "the CUDA backend takes 8-bit frames: RGB, BGR, RGBA, BGRA, GRAY, NV12, I420");
-    if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8)
-        return fs_fail(FS_ERR_ARGUMENT,
-                       "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in A");
+    if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8 &&
+        frame->format != FS_PLANAR_F32)
+        return fs_fail(FS_ERR_ARGUMENT, "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in "
+                                        "A, or 4 planes of floats");
     return FS_OK;
 }
 

@@ -182,7 +182,7 @@ static void bind_input(const fs_cuda_session *s, const fs_frame *f, const fs_pla
         .out_h = s->graph->height,
         .channels = channels,
     };
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         frame->p.frame.plane[i] = planes->plane[i], frame->p.frame.stride[i] = (long long)planes->stride[i];
     describe_reader(reader, s->net_frame, (size_t)s->graph->width * (size_t)channels, channels, orders[FS_RGBA8]);
 }
@@ -197,7 +197,9 @@ static void bind_outputs(const fs_cuda_session *s, const fs_slot *slot, fs_node 
         labels->p.labels.labels = out, labels->p.labels.labels_stride = stride, labels->p.labels.map = map;
     else
         labels->p.argmax.labels = out, labels->p.argmax.labels_stride = stride, labels->p.argmax.map = map;
-    planes->p.planes.out = device ? o->logits : slot->logits;
+    planes->p.planes.out = o->logits ? device ? o->logits : slot->logits : NULL;
+    planes->p.planes.confidence = o->confidence ? device ? o->confidence : slot->confidence : NULL;
+    planes->p.planes.confidence_stride = device ? (long long)o->confidence_stride : s->graph->width;
 }
 
 // The launches of the frame in `slot`, whose pixels are at `planes`. Launches of disabled nodes are left as they are.
@@ -210,7 +212,7 @@ static fs_status bind_frame(const fs_cuda_session *s, const fs_slot *slot, const
     binding->enabled[FS_BOUND_FRAME] = !reads_directly(s, &slot->given);
     binding->enabled[FS_BOUND_READER] = true;
     binding->enabled[FS_BOUND_LABELS] = slot->outputs.labels != NULL;
-    binding->enabled[FS_BOUND_PLANES] = slot->outputs.logits != NULL;
+    binding->enabled[FS_BOUND_PLANES] = slot->outputs.logits != NULL || slot->outputs.confidence != NULL;
     for (int b = 0; b < FS_BOUNDS; b++)
         if (binding->enabled[b] && !fs_node_launch(&node[b], s->runner.sm, node[b].variant, &binding->launch[b]))
             return fs_fail(FS_ERR_INTERNAL, "no kernel takes this frame or these outputs");
@@ -436,7 +438,7 @@ static fs_status bring_out(fs_cuda_session *s, fs_slot *slot) {
 
 static fs_status submit(fs_cuda_session *s, fs_slot *slot, uint64_t number) {
     fs_planes planes;
-    if (slot->outputs.logits && slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_logits(slot, s->graph));
+    if (slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_planes(slot, s->graph));
     fs_trace_begin(s->phase_name[PHASE_UPLOAD], number);
     fs_status status = bring_in(s, slot, &planes);
     fs_trace_end();
@@ -551,6 +553,8 @@ void fs_cuda_session_memory(const fs_cuda_session *s, fs_session_memory *memory)
         const size_t logits = pixels * (size_t)s->graph->model.classes * sizeof(float);
         if (s->slot[i].logits) memory->scratch += logits;
         if (s->slot[i].pinned_logits) memory->host += logits;
+        if (s->slot[i].confidence) memory->scratch += pixels;
+        if (s->slot[i].pinned_confidence) memory->host += pixels;
     }
 }
 

@@ -116,7 +116,7 @@ fscnn_status fscnn_session_get_info(const fscnn_session *s, fscnn_session_info *
 }
 
 // Bytes of a tightly packed row of each plane of a format; 0 where the format has no such plane.
-static size_t row_bytes(fs_format format, int width, int plane) {
+static size_t row_bytes(fs_format format, int width, int channels, int plane) {
     const size_t w = (size_t)width, half = (w + 1) / 2;
     switch (format) {
     case FS_RGB8:
@@ -126,7 +126,7 @@ static size_t row_bytes(fs_format format, int width, int plane) {
     case FS_GRAY8: return plane == 0 ? w : 0;
     case FS_NV12: return plane == 0 ? w : plane == 1 ? 2 * half : 0;
     case FS_I420: return plane == 0 ? w : plane < 3 ? half : 0;
-    case FS_PLANAR_F32: return plane < 3 ? 4 * w : 0;
+    case FS_PLANAR_F32: return plane < channels ? sizeof(float) * w : 0;
     }
     return 0;
 }
@@ -148,7 +148,7 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
                         .matrix = f.matrix,
                         .range = f.range};
     for (int i = 0; i < 4; i++) {
-        const size_t row = row_bytes(frame->format, f.width, i);
+        const size_t row = row_bytes(frame->format, f.width, s->plan->program.graph.model.channels, i);
         if (row == 0) continue;
         if (f.plane[i] == NULL) return fs_fail(FS_ERR_ARGUMENT, "frame.plane[%d] is NULL", i);
         if (f.stride[i] != 0 && f.stride[i] < row)
@@ -156,22 +156,31 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
         if (f.stride[i] > PTRDIFF_MAX / (size_t)f.height)
             return fs_fail(FS_ERR_ARGUMENT, "frame.stride[%d] is %zu bytes: no memory holds %d such rows", i,
                            f.stride[i], f.height);
+        if (f.format == FSCNN_PLANAR_F32 && ((uintptr_t)f.plane[i] | f.stride[i]) % sizeof(float) != 0)
+            return fs_fail(FS_ERR_ARGUMENT, "frame.plane[%d] or its stride is no multiple of 4 bytes: it holds floats",
+                           i);
         frame->plane[i] = f.plane[i], frame->stride[i] = f.stride[i] ? f.stride[i] : row;
     }
     return s->engine->backend->accepts(frame, &s->plan->program.graph);
+}
+
+static fs_status check_stride(const fscnn_session *s, size_t stride, const char *name) {
+    const fs_graph *g = &s->plan->program.graph;
+    if (stride != 0 && stride < (size_t)g->width)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes, a row has %d", name, stride, g->width);
+    if (stride > PTRDIFF_MAX / (size_t)g->height)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes: no memory holds that many rows", name, stride);
+    return FS_OK;
 }
 
 static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *given, fs_outputs *outputs) {
     fscnn_outputs o;
     FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
     const size_t width = (size_t)s->plan->program.graph.width;
-    if (o.labels == NULL && o.logits == NULL)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels or logits");
-    if (o.labels_stride != 0 && o.labels_stride < width)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes, a row has %zu", o.labels_stride, width);
-    if (o.labels_stride > PTRDIFF_MAX / (size_t)s->plan->program.graph.height)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes: no memory holds that many rows",
-                       o.labels_stride);
+    if (o.labels == NULL && o.logits == NULL && o.confidence == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits or confidence");
+    FS_TRY(check_stride(s, o.labels_stride, "labels_stride"));
+    FS_TRY(check_stride(s, o.confidence_stride, "confidence_stride"));
     if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
         return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
     if (o.memory == FSCNN_MEMORY_DEVICE && !s->engine->backend->device)
@@ -181,7 +190,9 @@ static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *give
                             .labels = o.labels,
                             .labels_stride = o.labels_stride ? o.labels_stride : width,
                             .labels_map = o.labels_map,
-                            .logits = o.logits};
+                            .logits = o.logits,
+                            .confidence = o.confidence,
+                            .confidence_stride = o.confidence_stride ? o.confidence_stride : width};
     return FS_OK;
 }
 

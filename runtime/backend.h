@@ -7,7 +7,7 @@
 
 #include "runtime/plan.h"
 
-enum { FS_BACKEND_ABI = 2 };
+enum { FS_BACKEND_ABI = 3 };
 
 typedef enum fs_format {
     FS_RGB8 = 1,
@@ -31,13 +31,15 @@ typedef struct fs_frame {
 
 typedef enum fs_memory { FS_MEMORY_HOST, FS_MEMORY_PINNED, FS_MEMORY_DEVICE } fs_memory;
 
-// Outputs as host/ has validated them: labels_stride filled in.
+// Outputs as host/ has validated them: strides filled in.
 typedef struct fs_outputs {
     uint8_t *labels;
     size_t labels_stride; // bytes
     const uint8_t *labels_map;
     float *logits; // [classes][height][width]
-    int memory;    // of labels and logits; labels_map is host memory always
+    int memory;    // of what is written; labels_map is host memory always
+    uint8_t *confidence;
+    size_t confidence_stride; // bytes
 } fs_outputs;
 
 typedef struct fs_probe {

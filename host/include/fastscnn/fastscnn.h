@@ -144,13 +144,15 @@ typedef enum fscnn_format {
     FSCNN_GRAY8 = 5,
     FSCNN_NV12 = 6,
     FSCNN_I420 = 7,
-    FSCNN_PLANAR_F32 = 8 // [channels] planes of float in 0..1
+    FSCNN_PLANAR_F32 = 8 // [channels] planes of float in 0..1, rounded to u8; planes and strides: multiples of 4 bytes
 } fscnn_format;
 
 typedef enum fscnn_matrix { FSCNN_MATRIX_AUTO = 0, FSCNN_MATRIX_BT601 = 1, FSCNN_MATRIX_BT709 = 2 } fscnn_matrix;
 typedef enum fscnn_range { FSCNN_RANGE_AUTO = 0, FSCNN_RANGE_LIMITED = 1, FSCNN_RANGE_FULL = 2 } fscnn_range;
 
-// One picture, borrowed: the pixels must stay valid and unchanged until the frame's wait returns.
+// One picture of any size up to 65536 a side, borrowed: the pixels must stay valid and unchanged until the frame's wait
+// returns. Where it is not of the network's size it is resized to it: converted to u8, then bilinear, half-pixel
+// centres. Both backends make the same bytes of a frame. A 4-channel model takes RGBA8, BGRA8 and PLANAR_F32.
 typedef struct fscnn_frame {
     uint32_t struct_size; // set by fscnn_frame_init
     fscnn_format format;
@@ -173,7 +175,9 @@ typedef struct fscnn_outputs {
     size_t labels_stride;      // bytes; 0 means width
     const uint8_t *labels_map; // 256 entries applied to each label, or NULL; borrowed like the frame
     float *logits;             // [classes][height][width] before softmax, bilinear from 1/8 size; float32
-    fscnn_memory memory;       // of labels and logits; PINNED and DEVICE: CUDA backend
+    fscnn_memory memory;       // of what is written; PINNED and DEVICE: CUDA backend
+    uint8_t *confidence;       // [height][confidence_stride]: 255 * softmax probability of the most probable class
+    size_t confidence_stride;  // bytes; 0 means width
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
