@@ -278,7 +278,7 @@ fscnn_status fscnn_engine_profiler_window(fscnn_engine *e, int32_t on) {
     if (e->backend->profiler_window == NULL)
         return (fscnn_status)fs_fail(FS_ERR_UNSUPPORTED,
                                      "the %s backend has no profiler window: cudaProfilerStart and Stop belong to the "
-                                     "CUDA backend; its NVTX ranges are in every capture",
+                                     "CUDA backend",
                                      e->backend->name);
     return (fscnn_status)e->backend->profiler_window(e->state, on != 0);
 }

@@ -320,6 +320,7 @@ ParameterizedTestParameters(cli, refuses) {
         {"segment @/street.png --overlay @/x.png --color @/x.png", 2, "would be written twice"},
         {"segment @/twins -o @/out", 2, "would be written twice"},
         {"bench --io device", 1, "needs the CUDA backend"},
+        {"bench --backend cpu -q --profile-window" SHORT, 1, "belong to the CUDA backend"},
         {"bench --json @/none/r.json", 1, "there is no folder"},
         {"bench --plot @/empty", 1, "it is a folder"},
         {"bench --weights @/none.safetensors", 1, "none.safetensors"},
