@@ -1,6 +1,7 @@
 // Makes a plan runnable: steps become phases (chains, pools, head), cuts are tuned, frames run on the team.
 #include "cpu/session.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,7 +67,8 @@ struct fs_cpu_session {
     char *scratch;                  // [threads][scratch_bytes]
     size_t scratch_bytes;
     atomic_bool measure;
-    double seconds[FS_MAX_OPS]; // by step, of the last measured frame
+    double *clock; // [threads][1 + MAX_PHASES]: when a worker began the last measured frame, and ended each phase
+    double began[FS_MAX_OPS], seconds[FS_MAX_OPS]; // by step, of that frame
 };
 
 static double now(void) {
@@ -240,30 +242,46 @@ static void run_frame(void *user, int worker, uint64_t ticket) {
     fs_cpu_session *s = user;
     job *j = &s->jobs[ticket % (uint64_t)s->in_flight];
     char *scratch = s->scratch + (size_t)worker * s->scratch_bytes;
-    const bool measure = worker == 0 && atomic_load_explicit(&s->measure, memory_order_relaxed);
-    double before = 0;
-    if (measure) {
-        memset(s->seconds, 0, sizeof s->seconds);
-        before = now();
-    }
+    const bool measure = atomic_load_explicit(&s->measure, memory_order_relaxed);
+    double *clock = s->clock + worker * (1 + MAX_PHASES);
     if (!j->direct) {
         const int tasks = (s->plan->program.graph.height + FRAME_ROWS - 1) / FRAME_ROWS;
         int task;
         while ((task = fs_team_take(s->team, ticket, FRAME_PHASE, tasks)) >= 0) frame_task(s, j, task, scratch);
         fs_team_barrier(s->team, ticket, FRAME_PHASE);
     }
+    if (measure) clock[0] = now();
     for (int i = 0; i < s->phase_count; i++) {
         const phase *p = &s->phases[i];
         const int tasks = phase_tasks(s, p, j);
+        if (measure) clock[1 + i] = now();
         if (tasks == 0 && p->kind >= PHASE_LABELS) continue; // nobody asks: no barrier either; all workers agree
         int task;
         while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, worker, scratch);
+        if (measure) clock[1 + i] = now();
         fs_team_barrier(s->team, ticket, i);
-        if (measure) {
-            const double after = now();
-            s->seconds[p->step] += after - before;
-            before = after;
-        }
+    }
+}
+
+// Between frames.
+static void measure(fs_cpu_session *s, bool on) {
+    atomic_store(&s->measure, on);
+}
+
+// After a measured frame: a phase ends when its last worker does. What a worker sees of its own is no measure: one that
+// wakes up late finds the next phase done by the others.
+static void collect(fs_cpu_session *s) {
+    const int threads = fs_team_threads(s->team);
+    double last = s->clock[0];
+    for (int w = 1; w < threads; w++) last = fmin(last, s->clock[w * (1 + MAX_PHASES)]);
+    memset(s->seconds, 0, sizeof s->seconds);
+    for (int i = 0; i < s->phase_count; i++) {
+        const int step = s->phases[i].step;
+        if (i == 0 || step != s->phases[i - 1].step) s->began[step] = last;
+        double end = last;
+        for (int w = 0; w < threads; w++) end = fmax(end, s->clock[w * (1 + MAX_PHASES) + 1 + i]);
+        s->seconds[step] += end - last;
+        last = end;
     }
 }
 
@@ -322,7 +340,7 @@ static fs_status tune(fs_cpu_session *s) {
     double best[FS_MAX_OPS];
     int choice[FS_MAX_OPS] = {0};
     for (int i = 0; i < s->chain_count; i++) best[i] = 1e30;
-    fs_cpu_session_measure(s, true);
+    measure(s, true);
     fs_status status = FS_OK;
     double longest = 0;
     for (int trial = -1; trial < 3 * CUTS; trial++) { // the first only touches memory
@@ -337,6 +355,7 @@ static fs_status tune(fs_cpu_session *s) {
         status = fs_cpu_session_wait(s, ticket, -1);
         if (status != FS_OK) break;
         if (trial < 0) continue;
+        collect(s);
         for (int p = 0; p < s->phase_count; p++) {
             const phase *tried = &s->phases[p];
             if (tried->kind == PHASE_CHAIN && s->seconds[tried->step] < best[tried->chain])
@@ -344,7 +363,7 @@ static fs_status tune(fs_cpu_session *s) {
         }
         if (now() - began > longest) longest = now() - began;
     }
-    fs_cpu_session_measure(s, false);
+    measure(s, false);
     s->tuned = s->submitted;
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], choice[i], fs_team_threads(s->team));
     fs_free(space);
@@ -372,6 +391,8 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
     const int threads = config->threads > 0 ? config->threads : fs_team_cores();
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], 0, threads);
     if (s->engine->plain.block) FS_TRY(fs_onednn_open(&s->engine->plain, s->plan, s->arena, threads, &s->onednn));
+    s->clock = fs_calloc((size_t)threads, (1 + MAX_PHASES) * sizeof(double));
+    if (s->clock == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the clocks of %d threads", threads);
     FS_TRY(fs_team_open(threads, run_frame, s, &s->team));
     FS_TRY(allocate_scratch(s));
     if (config->tune >= 0) FS_TRY(tune(s));
@@ -403,6 +424,7 @@ void fs_cpu_session_close(fs_cpu_session *s) {
     fs_free(s->scratch);
     fs_free(s->columns);
     fs_free(s->net_frame);
+    fs_free(s->clock);
     fs_free(s->arena);
     fs_free(s->branch);
     fs_free(s->cells);
@@ -413,8 +435,8 @@ void fs_cpu_session_memory(const fs_cpu_session *s, fs_session_memory *memory) {
     memory->arena = s->plan->arena_bytes;
     memory->threads = fs_team_threads(s->team);
     const fs_graph *g = &s->plan->program.graph;
-    memory->scratch = s->scratch_bytes * (size_t)memory->threads + sizeof *s + fs_onednn_bytes(s->onednn) +
-                      (size_t)g->height * (size_t)g->width * (size_t)g->model.channels +
+    memory->scratch = (s->scratch_bytes + (1 + MAX_PHASES) * sizeof(double)) * (size_t)memory->threads + sizeof *s +
+                      fs_onednn_bytes(s->onednn) + (size_t)g->height * (size_t)g->width * (size_t)g->model.channels +
                       (size_t)s->in_flight * (size_t)g->width * sizeof *s->columns;
 }
 
@@ -453,11 +475,23 @@ fs_status fs_cpu_session_wait(fs_cpu_session *s, uint64_t ticket, int64_t timeou
     return FS_OK;
 }
 
-void fs_cpu_session_measure(fs_cpu_session *s, bool on) {
-    atomic_store(&s->measure, on);
-}
-double fs_cpu_session_step_seconds(const fs_cpu_session *s, int step) {
-    return s->seconds[step];
+fs_status fs_cpu_session_profile(fs_cpu_session *s, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans) {
+    if (s->submitted != s->waited)
+        return fs_fail(FS_ERR_STATE, "%llu frames are in flight: wait for them before one is profiled",
+                       (unsigned long long)(s->submitted - s->waited));
+    measure(s, true);
+    const double start = now();
+    uint64_t ticket;
+    fs_status status = fs_cpu_session_submit(s, frame, outputs, &ticket);
+    if (status == FS_OK) status = fs_cpu_session_wait(s, ticket, -1);
+    measure(s, false);
+    if (status != FS_OK) return status;
+    collect(s);
+    for (int i = 0; i < s->plan->program.steps; i++) {
+        const double begin = s->began[i] - start;
+        spans[i] = (fs_span){begin, begin + s->seconds[i]};
+    }
+    return FS_OK;
 }
 
 fs_status fs_cpu_session_cut(fs_cpu_session *s, int rows, int columns) {

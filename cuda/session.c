@@ -37,6 +37,8 @@ struct fs_cuda_session {
     int in_flight;
     uint64_t submitted, waited; // frames
     fs_trace_name phase_name[PHASES], step_name[FS_MAX_OPS];
+    fs_marks marks; // of a frame that is profiled; opened at the first
+    bool profiles;  // the frame being submitted is
 };
 
 // ---- Opening ----
@@ -421,11 +423,11 @@ static fs_status bring_in(fs_cuda_session *s, fs_slot *slot, fs_planes *planes) 
 static fs_status launch_frame(fs_cuda_session *s, fs_slot *slot, const fs_planes *planes) {
     fs_binding binding;
     FS_TRY(bind_frame(s, slot, planes, &binding));
-    if (s->replays)
+    if (s->replays && !s->profiles)
         FS_TRY(fs_replay_run(&s->capture, &slot->replay, &binding, s->compute));
     else
         FS_TRY(fs_run_nodes(&s->runner, &s->nodes, s->launch, &binding, s->compute,
-                            fs_trace_active() ? s->step_name : NULL));
+                            fs_trace_active() ? s->step_name : NULL, s->profiles ? &s->marks : NULL));
     return fs_cuda_status(cudaEventRecord(slot->computed, s->compute), "recording the frame");
 }
 
@@ -439,6 +441,7 @@ static fs_status bring_out(fs_cuda_session *s, fs_slot *slot) {
 static fs_status submit(fs_cuda_session *s, fs_slot *slot, uint64_t number) {
     fs_planes planes;
     if (slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_planes(slot, s->graph));
+    if (s->profiles) FS_TRY(fs_marks_start(&s->marks, s->compute));
     fs_trace_begin(s->phase_name[PHASE_UPLOAD], number);
     fs_status status = bring_in(s, slot, &planes);
     fs_trace_end();
@@ -535,6 +538,28 @@ fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t time
     return status;
 }
 
+static fs_status open_marks(fs_cuda_session *s, fs_span *spans) {
+    int before;
+    FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
+    const fs_status status = spans ? fs_marks_read(&s->marks, spans) : fs_marks_open(&s->marks, s->plan->program.steps);
+    fs_device_leave(s->engine->device.ordinal, before);
+    return status;
+}
+
+fs_status fs_cuda_session_profile(fs_cuda_session *s, const fs_frame *frame, const fs_outputs *outputs,
+                                  fs_span *spans) {
+    if (s->submitted != s->waited)
+        return fs_fail(FS_ERR_STATE, "%llu frames are in flight: wait for them before one is profiled",
+                       (unsigned long long)(s->submitted - s->waited));
+    FS_TRY(open_marks(s, NULL));
+    uint64_t ticket;
+    s->profiles = true;
+    fs_status status = fs_cuda_session_submit(s, frame, outputs, &ticket);
+    s->profiles = false;
+    if (status == FS_OK) status = fs_cuda_session_wait(s, ticket, -1);
+    return status == FS_OK ? open_marks(s, spans) : status;
+}
+
 // ---- The rest ----
 
 bool fs_cuda_session_replays(const fs_cuda_session *s) {
@@ -568,6 +593,7 @@ void fs_cuda_session_close(fs_cuda_session *s) {
     for (int i = 0; i < 3; i++)
         if (streams[i]) cudaStreamSynchronize(streams[i]);
     for (int i = 0; i < s->in_flight; i++) fs_slot_close(&s->slot[i]);
+    fs_marks_close(&s->marks);
     fs_capture_free(&s->capture);
     for (int i = 0; i < s->nodes.count; i++) fs_cudnn_plan_free(s->nodes.node[i].plan);
     if (s->runner.handle) fs_cudnn_handle_close(s->runner.handle);

@@ -221,6 +221,81 @@ fscnn_status fscnn_run(fscnn_session *s, const fscnn_frame *frame, const fscnn_o
     return status == FS_OK ? fscnn_wait(s, ticket, -1) : (fscnn_status)status;
 }
 
+// ---- Steps and profiling ----
+
+static fs_status profile(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs,
+                         fscnn_step_time *times, int count) {
+    if (s == NULL || frame == NULL || outputs == NULL || times == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "session, frame, outputs and times must not be NULL");
+    const int steps = s->plan->program.steps;
+    if (count != steps) return fs_fail(FS_ERR_ARGUMENT, "count is %d, the session has %d steps", count, steps);
+    fs_frame f;
+    fs_outputs o;
+    FS_TRY(check_frame(s, frame, &f));
+    FS_TRY(check_outputs(s, outputs, &o));
+    fs_span spans[FS_MAX_OPS];
+    FS_TRY(s->engine->backend->profile(s->state, &f, &o, spans));
+    for (int i = 0; i < steps; i++) times[i] = (fscnn_step_time){1e6 * spans[i].begin, 1e6 * spans[i].end};
+    return FS_OK;
+}
+
+fscnn_status fscnn_session_profile(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs,
+                                   fscnn_step_time *times, int32_t count) {
+    return (fscnn_status)profile(s, frame, outputs, times, count);
+}
+
+void fscnn_step_info_init(fscnn_step_info *info) {
+    if (info) *info = (fscnn_step_info){.struct_size = sizeof *info};
+}
+
+fscnn_status fscnn_session_get_step(const fscnn_session *s, int32_t index, const char *device, fscnn_step_info *info) {
+    if (s == NULL || info == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_get_step: session and info must not be NULL");
+    const fs_plan *plan = s->plan;
+    if (index < 0 || index >= plan->program.steps)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "step %d is outside 0..%d", index, plan->program.steps - 1);
+    const fs_roofline *roofline = fs_roofline_find(device ? device : s->engine->backend->roofline);
+    if (roofline == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "no device '%s' for the roofline; known: %s", device,
+                                     fs_roofline_names());
+    const fs_step *step = &plan->program.step[index];
+    const fs_tensor *out = &plan->program.graph.tensor[step->out];
+    const fs_cost *cost = &plan->cost[index];
+    const fscnn_step_info answer = {
+        .struct_size = sizeof answer,
+        .launches = plan->launches[index],
+        .name = step->name,
+        .kind = fs_step_kind_name(step->kind),
+        .tactic = plan->tactic[index],
+        .height = out->h,
+        .width = out->w,
+        .channels = out->c,
+        .flops = (uint64_t)cost->flops,
+        .read_bytes = (uint64_t)cost->read,
+        .written_bytes = (uint64_t)cost->written,
+        .weight_bytes = (uint64_t)cost->weights,
+        .roofline = roofline->name,
+        .roofline_about = roofline->description,
+        .roofline_us = 1e6 * fs_step_roofline(plan, index, roofline),
+        .bound = fs_step_bound(plan, index, roofline),
+        .peak_flops = fs_roofline_rate(plan, roofline),
+        .peak_bandwidth = roofline->bandwidth,
+    };
+    return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_step_info");
+}
+
+fscnn_status fscnn_engine_profiler_window(fscnn_engine *e, int32_t on) {
+    if (e == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_profiler_window: engine is NULL");
+    if (e->backend->profiler_window == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_UNSUPPORTED,
+                                     "the %s backend has no profiler window: cudaProfilerStart and Stop belong to the "
+                                     "CUDA backend",
+                                     e->backend->name);
+    return (fscnn_status)e->backend->profiler_window(e->state, on != 0);
+}
+
+// ---- Plan ----
+
 static fs_status print_plan(const fs_plan *plan, fscnn_plan_format format, const char *device, char **text) {
     const fs_roofline *roofline = fs_roofline_find(device);
     if (roofline == NULL)

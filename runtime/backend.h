@@ -76,6 +76,11 @@ typedef struct fs_session_memory {
     int threads;
 } fs_session_memory;
 
+// When a step ran, in seconds since its frame was submitted.
+typedef struct fs_span {
+    double begin, end;
+} fs_span;
+
 typedef struct fs_backend {
     int abi; // FS_BACKEND_ABI; host/ refuses a module with another
     const char *name;
@@ -112,6 +117,11 @@ typedef struct fs_backend {
     // As fscnn_submit and fscnn_wait.
     fs_status (*submit)(void *session, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket);
     fs_status (*wait)(void *session, uint64_t ticket, int64_t timeout_ns);
+
+    // As fscnn_session_profile; `spans` by step.
+    fs_status (*profile)(void *session, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans);
+    // As fscnn_engine_profiler_window. NULL: there is none.
+    fs_status (*profiler_window)(void *engine, bool on);
 } fs_backend;
 
 // The one symbol of a backend module: its table, or NULL when `abi` is not its FS_BACKEND_ABI.

@@ -69,6 +69,8 @@ typedef struct fs_roofline {
 // NULL when unknown; fs_roofline_names() lists them, comma-separated.
 const fs_roofline *fs_roofline_find(const char *name);
 const char *fs_roofline_names(void);
+// Operations per second at the plan's precision.
+double fs_roofline_rate(const fs_plan *plan, const fs_roofline *device);
 // max(flops / rate, bytes / bandwidth) + launches * launch of one step, in seconds.
 double fs_step_roofline(const fs_plan *plan, int step, const fs_roofline *device);
 // The largest of the three: "compute", "memory" or "launch".

@@ -62,6 +62,7 @@ SPECIAL = {
     "dlfcn.h": ("host/module.c", "cuda/cudnn"),
     "glob.h": ("cuda/cudnn",),
     "cuda_runtime_api.h": ("cuda/",),
+    "cuda_profiler_api.h": ("cuda/backend.c",),
     "cuda_runtime.h": ("cuda/kernels/device.cuh",),
     "cuda_fp16.h": ("cuda/kernels/device.cuh",),
     "simt.h": ("cuda/kernels/device.cuh",),  # the CPU's stand-in for the device; on the include path of tests only

@@ -238,6 +238,44 @@ FSCNN_API fscnn_status fscnn_plan_describe(const char *weights, const fscnn_engi
                                            const char *device, char **text);
 FSCNN_API void fscnn_text_free(char **text);
 
+// ---- Steps and profiling ----------------------------------------------------------------------------------------
+
+typedef struct fscnn_step_info {
+    uint32_t struct_size;            // set by fscnn_step_info_init
+    int32_t launches;                // kernels; CPU: barriers between the threads
+    const char *name;                // "gfe.b1.0": what stands before the first '.' is the module; owned by the session
+    const char *kind;                // "bottleneck"; static storage
+    const char *tactic;              // what runs it, "" where nothing was chosen; owned by the session
+    int32_t height, width, channels; // of the map that it makes
+    uint64_t flops, read_bytes, written_bytes, weight_bytes; // of one frame, maps inside a fused step left out
+    // By the roofline of the device asked for: its name and description, the least time, what sets it ("compute",
+    // "memory" or "launch"), and the rates at this session's precision, in operations and bytes a second. Texts are in
+    // static storage.
+    const char *roofline, *roofline_about;
+    double roofline_us;
+    const char *bound;
+    double peak_flops, peak_bandwidth;
+} fscnn_step_info;
+FSCNN_API void fscnn_step_info_init(fscnn_step_info *info);
+// Step `index` of 0 .. fscnn_session_info.steps - 1, in the order in which they run. `device`: as for
+// fscnn_session_plan.
+FSCNN_API fscnn_status fscnn_session_get_step(const fscnn_session *session, int32_t index, const char *device,
+                                              fscnn_step_info *info);
+
+// When a step ran, in microseconds since its frame was submitted.
+typedef struct fscnn_step_time {
+    double begin_us, end_us;
+} fscnn_step_time;
+// Runs one frame to its end, as fscnn_run, and says when each of its steps ran: times[0 .. steps - 1] are written on
+// success. CPU: until the last worker is done with a step. CUDA: by events on the stream between the steps, which are
+// launched one by one instead of as a graph, so the frame takes longer than in fscnn_run. FSCNN_ERR_STATE while frames
+// are in flight, FSCNN_ERR_ARGUMENT when `count` is not the session's number of steps.
+FSCNN_API fscnn_status fscnn_session_profile(fscnn_session *session, const fscnn_frame *frame,
+                                             const fscnn_outputs *outputs, fscnn_step_time *times, int32_t count);
+// Opens (on != 0) and closes the window that a profiler records: cudaProfilerStart and cudaProfilerStop, for
+// `nsys profile --capture-range=cudaProfilerApi`. FSCNN_ERR_UNSUPPORTED on a backend without such a window.
+FSCNN_API fscnn_status fscnn_engine_profiler_window(fscnn_engine *engine, int32_t on);
+
 // ---- Devices ----------------------------------------------------------------------------------------------------
 
 typedef struct fscnn_backend_info {
