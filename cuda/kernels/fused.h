@@ -42,6 +42,32 @@ typedef struct fs_stem_ds_params {
 } fs_stem_ds_params;
 bool fs_launch_stem_ds(const fs_stem_ds_params *p, int sm, int variant, fs_launch *launch);
 
+// ---- dsconv.cu: depthwise -> pointwise (-> a second pointwise) ------------------------------------------------------
+
+// in.c is 48 or 128 (a multiple of 16 up to 128), pw.n 64 or 128 (a multiple of 8 up to 128), stride 1 or 2. With
+// last.weights not NULL a second pointwise over pw's result (rounded to half) makes float logits: last.n classes, 2 to
+// 255; `out` is float then, and padding up to a multiple of 8 classes is written.
+typedef struct fs_dsconv_params {
+    fs_map in;
+    fs_fused_dw dw;
+    fs_fused_pw pw, last;
+    fs_map out;
+} fs_dsconv_params;
+bool fs_launch_dsconv(const fs_dsconv_params *p, int sm, int variant, fs_launch *launch);
+
+// ---- fusion.cu: feature fusion: resize -> depthwise -> one GEMM over both branches -> ReLU --------------------------
+
+// low: the map that is resized to the size of `skip` (taps as in fs_updw_params), 128 channels; dw: stride 1, ReLU,
+// dilation 1 or 4, zero padding = dilation outside the resized map. pw: K = 128 (low) + 64 (skip), n = 128, ReLU.
+typedef struct fs_fusion_params {
+    fs_map low, skip, out;
+    const fs_k_tap *tap_y, *tap_x;
+    fs_fused_dw dw;
+    int dilation;
+    fs_fused_pw pw;
+} fs_fusion_params;
+bool fs_launch_fusion(const fs_fusion_params *p, int sm, int variant, fs_launch *launch);
+
 #ifdef __cplusplus
 }
 #endif
