@@ -3,7 +3,7 @@ PREFIX ?= /usr/local
 BENCH_FLAGS ?= --size 1024x2048
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench demo peers gpu-bundle install check format clean
+.PHONY: help build test bench demo peers gpu-bundle install package check format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,10 @@ gpu-bundle: ## build what a GPU machine needs to test and measure into build-gpu
 
 install: build ## install into PREFIX (default /usr/local)
 	@cmake --install build --prefix "$(PREFIX)"
+
+package: build ## make the .tar.gz and the .deb packages in build/packages/
+	@scripts/setup.sh package
+	@cd build && cpack -B packages
 
 check: ## look at the tree alone: include rule, headers, text, format, static analysis
 	@scripts/setup.sh check

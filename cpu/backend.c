@@ -51,17 +51,10 @@ static fs_status accepts(const fs_frame *frame, const fs_graph *g) {
     if (frame->memory != 0)
         return fs_fail(FS_ERR_UNSUPPORTED,
                        "the CPU backend takes frames in host memory; copy the frame, or use the CUDA backend");
-    if (frame->format > FS_GRAY8)
-        return fs_fail(FS_ERR_UNSUPPORTED,
-                       "the CPU backend takes RGB8, BGR8, RGBA8, BGRA8 and GRAY8 frames; convert the frame first");
-    if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8)
-        return fs_fail(FS_ERR_ARGUMENT,
-                       "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in A");
-    if (frame->width != g->width || frame->height != g->height)
-        return fs_fail(
-            FS_ERR_ARGUMENT,
-            "the frame is %dx%d and the session %dx%d (width x height); resize the frame or open a session of its size",
-            frame->width, frame->height, g->width, g->height);
+    if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8 &&
+        frame->format != FS_PLANAR_F32)
+        return fs_fail(FS_ERR_ARGUMENT, "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in "
+                                        "A, or 4 planes of floats");
     return FS_OK;
 }
 
@@ -77,8 +70,8 @@ static bool supports(void *user, const fs_program *program, const fs_step *step)
 }
 
 // Workers meet at a barrier after each phase; a pyramid takes three (pool, branches, output).
-static int launches(const fs_program *program, const fs_step *step) {
-    (void)program;
+static int launches(const fs_program *program, const fs_step *step, fs_precision precision) {
+    (void)program, (void)precision;
     return step->kind == FS_STEP_PPM ? 3 : 1;
 }
 
@@ -129,6 +122,9 @@ static fs_status submit(void *session, const fs_frame *frame, const fs_outputs *
 static fs_status wait_for(void *session, uint64_t ticket, int64_t timeout_ns) {
     return fs_cpu_session_wait(session, ticket, timeout_ns);
 }
+static fs_status profile(void *session, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans) {
+    return fs_cpu_session_profile(session, frame, outputs, spans);
+}
 
 const fs_backend fs_cpu_backend = {
     .abi = FS_BACKEND_ABI,
@@ -148,4 +144,5 @@ const fs_backend fs_cpu_backend = {
     .session_memory = session_memory,
     .submit = submit,
     .wait = wait_for,
+    .profile = profile,
 };

@@ -2,9 +2,12 @@
 // matters.
 #include "cpu/head.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "runtime/base/mem.h"
+
+enum { COLUMNS = 128 }; // that confidence is worked out for at a time
 
 static void axis(int in, int out, bool align, fs_tap *taps, int *first) {
     int next = 0;
@@ -42,7 +45,8 @@ void fs_head_free(fs_head *head) {
 size_t fs_head_scratch(const fs_head *head) {
     const size_t labels =
         2 * (size_t)head->w + 5 * (size_t)head->classes * sizeof(float) + (size_t)head->height * sizeof(float);
-    const size_t logits = (size_t)head->w * (size_t)(head->stride_c + head->classes + 1) * sizeof(float);
+    const size_t logits = (size_t)head->w * (size_t)(head->stride_c + head->classes + 1) * sizeof(float) +
+                          (size_t)(head->classes + 2) * COLUMNS * sizeof(float);
     return (labels > logits ? labels : logits) + 512;
 }
 
@@ -102,18 +106,49 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
     }
 }
 
+// Output row y of every class between two grid columns' places: planes[classes][w].
+static void mix_down(const fs_head *head, const fs_kernels *k, const float *logits, int y, float *mixed,
+                     float *planes) {
+    const size_t row = (size_t)head->w * (size_t)head->stride_c;
+    const fs_tap *t = &head->tap_y[y];
+    k->lerp_f32(logits + (size_t)t->lower * row, logits + (size_t)t->upper * row, t->fraction, mixed, row);
+    for (int x = 0; x < head->w; x++)
+        for (int c = 0; c < head->classes; c++)
+            planes[(size_t)c * (size_t)head->w + (size_t)x] = mixed[(size_t)x * (size_t)head->stride_c + (size_t)c];
+}
+
 void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, float *out,
                     char *scratch) {
-    const size_t row = (size_t)head->w * (size_t)head->stride_c;
-    float *mixed = (float *)scratch, *plane = mixed + row;
+    float *mixed = (float *)scratch, *planes = mixed + (size_t)head->w * (size_t)head->stride_c;
     for (int y = head->first_y[cell0]; y < head->first_y[cell1]; y++) {
-        const fs_tap *t = &head->tap_y[y];
-        k->lerp_f32(logits + (size_t)t->lower * row, logits + (size_t)t->upper * row, t->fraction, mixed, row);
-        for (int x = 0; x < head->w; x++)
-            for (int c = 0; c < head->classes; c++)
-                plane[(size_t)c * (size_t)head->w + (size_t)x] = mixed[(size_t)x * (size_t)head->stride_c + (size_t)c];
+        mix_down(head, k, logits, y, mixed, planes);
         for (int c = 0; c < head->classes; c++)
-            k->stretch_plane(plane + (size_t)c * (size_t)head->w, head->tap_x, head->width,
+            k->stretch_plane(planes + (size_t)c * (size_t)head->w, head->tap_x, head->width,
                              out + ((size_t)c * (size_t)head->height + (size_t)y) * (size_t)head->width);
+    }
+}
+
+void fs_head_confidence(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
+                        uint8_t *out, size_t stride, char *scratch) {
+    float *mixed = (float *)scratch, *planes = mixed + (size_t)head->w * (size_t)head->stride_c;
+    float *values = planes + (size_t)head->w * (size_t)head->classes; // [classes][COLUMNS]
+    float *high = values + (size_t)head->classes * COLUMNS, *sum = high + COLUMNS;
+    for (int y = head->first_y[cell0]; y < head->first_y[cell1]; y++) {
+        mix_down(head, k, logits, y, mixed, planes);
+        for (int x = 0; x < head->width; x += COLUMNS) {
+            const int count = head->width - x < COLUMNS ? head->width - x : COLUMNS;
+            for (int i = 0; i < count; i++) high[i] = -FLT_MAX, sum[i] = 0.0f;
+            for (int c = 0; c < head->classes; c++) {
+                float *v = values + (size_t)c * COLUMNS;
+                k->stretch_plane(planes + (size_t)c * (size_t)head->w, head->tap_x + x, count, v);
+                for (int i = 0; i < count; i++) high[i] = v[i] > high[i] ? v[i] : high[i];
+            }
+            for (int c = 0; c < head->classes; c++) k->add_exp(values + (size_t)c * COLUMNS, high, sum, (size_t)count);
+            uint8_t *to = out + (size_t)y * stride + x;
+            for (int i = 0; i < count; i++) {
+                const float most = 1.0f / sum[i];                                 // exp(0) over the sum
+                to[i] = (uint8_t)(most > 0.0f ? (int)(255.0f * most + 0.5f) : 0); // 0 where a logit is a NaN
+            }
+        }
     }
 }

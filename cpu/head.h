@@ -25,5 +25,8 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
 // Full-size logits of the same rows, [classes][height][width].
 void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, float *out,
                     char *scratch);
+// Confidence of the same rows: round(255 * largest softmax value).
+void fs_head_confidence(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
+                        uint8_t *out, size_t stride, char *scratch);
 
 #endif

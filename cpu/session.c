@@ -1,11 +1,13 @@
 // Makes a plan runnable: steps become phases (chains, pools, head), cuts are tuned, frames run on the team.
 #include "cpu/session.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "cpu/frame.h"
 #include "cpu/head.h"
 #include "cpu/onednn.h"
 #include "cpu/pyramid.h"
@@ -19,7 +21,8 @@ typedef enum phase_kind {
     PHASE_BRANCHES,
     PHASE_LABELS, // from here on: phases that write the caller's memory
     PHASE_ARGMAX,
-    PHASE_LOGITS
+    PHASE_LOGITS,
+    PHASE_CONFIDENCE
 } phase_kind;
 
 typedef struct phase {
@@ -33,10 +36,15 @@ typedef struct phase {
 typedef struct job {
     fs_frame frame;
     fs_outputs outputs;
+    bool direct;              // the first layer reads the frame as it is
+    fs_frame_column *columns; // [network width], for frames of column_width
+    int column_width;
     atomic_int failed; // 1 + the step that oneDNN failed in; 0: none
 } job;
 
-enum { MAX_PHASES = FS_TEAM_PHASES - 2, MAX_IN_FLIGHT = 16, CUTS = 5, LABEL_ROWS = 4 };
+// The phase that brings in a frame comes before the others, and only where it is needed.
+enum { MAX_PHASES = FS_TEAM_PHASES - 3, FRAME_PHASE = FS_TEAM_PHASES - 1, FRAME_ROWS = 16 };
+enum { MAX_IN_FLIGHT = 16, CUTS = 5, LABEL_ROWS = 4 };
 
 struct fs_cpu_session {
     const fs_cpu_engine *engine;
@@ -53,11 +61,14 @@ struct fs_cpu_session {
     fs_onednn *onednn; // NULL with our own kernels
     fs_head head;
     char *arena;
+    uint8_t *net_frame;             // [height][width][channels]: a frame in YUV, floats, or of another size
+    fs_frame_column *columns;       // [in_flight][width]
     float *cells, *pooled, *branch; // pyramid: [50][128], [50][128], [50][32]
     char *scratch;                  // [threads][scratch_bytes]
     size_t scratch_bytes;
     atomic_bool measure;
-    double seconds[FS_MAX_OPS]; // by step, of the last measured frame
+    double *clock; // [threads][1 + MAX_PHASES]: when a worker began the last measured frame, and ended each phase
+    double began[FS_MAX_OPS], seconds[FS_MAX_OPS]; // by step, of that frame
 };
 
 static double now(void) {
@@ -150,9 +161,34 @@ static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
     case PHASE_BRANCHES: return 1;
     case PHASE_LABELS: return j->outputs.labels ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
     case PHASE_LOGITS: return j->outputs.logits ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
+    case PHASE_CONFIDENCE: return j->outputs.confidence ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
     case PHASE_ARGMAX: return j->outputs.labels ? s->head.height : 0;
     }
     return 0;
+}
+
+static void frame_task(const fs_cpu_session *s, const job *j, int task, char *scratch) {
+    const fs_graph *g = &s->plan->program.graph;
+    const int y0 = task * FRAME_ROWS, y1 = y0 + FRAME_ROWS < g->height ? y0 + FRAME_ROWS : g->height;
+    fs_frame_rows(&j->frame, g->model.channels, j->columns, g->width, g->height, y0, y1, s->net_frame, scratch);
+}
+
+// The pixels that the first layer reads.
+static fs_binding bind_frame(const fs_cpu_session *s, const job *j) {
+    static const int orders[6][4] = {[FS_RGB8] = {0, 1, 2, 3},
+                                     [FS_BGR8] = {2, 1, 0, 3},
+                                     [FS_RGBA8] = {0, 1, 2, 3},
+                                     [FS_BGRA8] = {2, 1, 0, 3},
+                                     [FS_GRAY8] = {0, 0, 0, 0}};
+    static const int pixels[6] = {[FS_RGB8] = 3, [FS_BGR8] = 3, [FS_RGBA8] = 4, [FS_BGRA8] = 4, [FS_GRAY8] = 1};
+    const fs_graph *g = &s->plan->program.graph;
+    const fs_format format = j->direct ? j->frame.format : FS_RGBA8; // the order of net_frame
+    fs_binding b = {.arena = s->arena, .place = s->plan->place};
+    b.frame = j->direct ? j->frame.plane[0] : s->net_frame;
+    b.frame_pixel = j->direct ? pixels[format] : g->model.channels;
+    b.frame_stride = j->direct ? j->frame.stride[0] : (size_t)g->width * (size_t)g->model.channels;
+    memcpy(b.frame_order, orders[format], sizeof b.frame_order);
+    return b;
 }
 
 static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int worker, char *scratch) {
@@ -162,18 +198,7 @@ static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int wo
     const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < s->head.h ? cell0 + LABEL_ROWS : s->head.h;
     switch (p->kind) {
     case PHASE_CHAIN: {
-        static const int orders[6][4] = {[FS_RGB8] = {0, 1, 2, 3},
-                                         [FS_BGR8] = {2, 1, 0, 3},
-                                         [FS_RGBA8] = {0, 1, 2, 3},
-                                         [FS_BGRA8] = {2, 1, 0, 3},
-                                         [FS_GRAY8] = {0, 0, 0, 0}};
-        static const int pixels[6] = {[FS_RGB8] = 3, [FS_BGR8] = 3, [FS_RGBA8] = 4, [FS_BGRA8] = 4, [FS_GRAY8] = 1};
-        fs_binding b = {.arena = s->arena,
-                        .place = s->plan->place,
-                        .frame = j->frame.plane[0],
-                        .frame_stride = j->frame.stride[0],
-                        .frame_pixel = pixels[j->frame.format]};
-        memcpy(b.frame_order, orders[j->frame.format], sizeof b.frame_order);
+        const fs_binding b = bind_frame(s, j);
         fs_chain_run(&s->chains[p->chain], &b, task, scratch);
         break;
     }
@@ -195,6 +220,10 @@ static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int wo
         fs_head_labels(&s->head, k, logits, cell0, cell1, j->outputs.labels_map, j->outputs.labels,
                        j->outputs.labels_stride, scratch);
         break;
+    case PHASE_CONFIDENCE:
+        fs_head_confidence(&s->head, k, logits, cell0, cell1, j->outputs.confidence, j->outputs.confidence_stride,
+                           scratch);
+        break;
     case PHASE_LOGITS: fs_head_logits(&s->head, k, logits, cell0, cell1, j->outputs.logits, scratch); break;
     case PHASE_ARGMAX: {
         const fs_placement *place = &s->plan->place[p->tensor];
@@ -213,28 +242,53 @@ static void run_frame(void *user, int worker, uint64_t ticket) {
     fs_cpu_session *s = user;
     job *j = &s->jobs[ticket % (uint64_t)s->in_flight];
     char *scratch = s->scratch + (size_t)worker * s->scratch_bytes;
-    const bool measure = worker == 0 && atomic_load_explicit(&s->measure, memory_order_relaxed);
-    double before = 0;
-    if (measure) {
-        memset(s->seconds, 0, sizeof s->seconds);
-        before = now();
+    const bool measure = atomic_load_explicit(&s->measure, memory_order_relaxed);
+    double *clock = s->clock + worker * (1 + MAX_PHASES);
+    if (!j->direct) {
+        const int tasks = (s->plan->program.graph.height + FRAME_ROWS - 1) / FRAME_ROWS;
+        int task;
+        while ((task = fs_team_take(s->team, ticket, FRAME_PHASE, tasks)) >= 0) frame_task(s, j, task, scratch);
+        fs_team_barrier(s->team, ticket, FRAME_PHASE);
     }
+    if (measure) clock[0] = now();
     for (int i = 0; i < s->phase_count; i++) {
         const phase *p = &s->phases[i];
         const int tasks = phase_tasks(s, p, j);
+        if (measure) clock[1 + i] = now();
+        if (tasks == 0 && p->kind >= PHASE_LABELS) continue; // nobody asks: no barrier either; all workers agree
         int task;
         while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, worker, scratch);
+        if (measure) clock[1 + i] = now();
         fs_team_barrier(s->team, ticket, i);
-        if (measure) {
-            const double after = now();
-            s->seconds[p->step] += after - before;
-            before = after;
-        }
+    }
+}
+
+// Between frames.
+static void measure(fs_cpu_session *s, bool on) {
+    atomic_store(&s->measure, on);
+}
+
+// After a measured frame: a phase ends when its last worker does. What a worker sees of its own is no measure: one that
+// wakes up late finds the next phase done by the others.
+static void collect(fs_cpu_session *s) {
+    const int threads = fs_team_threads(s->team);
+    double last = s->clock[0];
+    for (int w = 1; w < threads; w++) last = fmin(last, s->clock[w * (1 + MAX_PHASES)]);
+    memset(s->seconds, 0, sizeof s->seconds);
+    for (int i = 0; i < s->phase_count; i++) {
+        const int step = s->phases[i].step;
+        if (i == 0 || step != s->phases[i - 1].step) s->began[step] = last;
+        double end = last;
+        for (int w = 0; w < threads; w++) end = fmax(end, s->clock[w * (1 + MAX_PHASES) + 1 + i]);
+        s->seconds[step] += end - last;
+        last = end;
     }
 }
 
 static fs_status allocate_scratch(fs_cpu_session *s) {
-    size_t most = fs_head_scratch(&s->head);
+    const fs_graph *g = &s->plan->program.graph;
+    const size_t frame = fs_frame_scratch(g->width, g->model.channels), head = fs_head_scratch(&s->head);
+    size_t most = head > frame ? head : frame;
     for (int i = 0; i < s->chain_count; i++) {
         const size_t bytes = fs_chain_scratch(&s->chains[i]);
         if (bytes > most) most = bytes;
@@ -286,7 +340,7 @@ static fs_status tune(fs_cpu_session *s) {
     double best[FS_MAX_OPS];
     int choice[FS_MAX_OPS] = {0};
     for (int i = 0; i < s->chain_count; i++) best[i] = 1e30;
-    fs_cpu_session_measure(s, true);
+    measure(s, true);
     fs_status status = FS_OK;
     double longest = 0;
     for (int trial = -1; trial < 3 * CUTS; trial++) { // the first only touches memory
@@ -301,6 +355,7 @@ static fs_status tune(fs_cpu_session *s) {
         status = fs_cpu_session_wait(s, ticket, -1);
         if (status != FS_OK) break;
         if (trial < 0) continue;
+        collect(s);
         for (int p = 0; p < s->phase_count; p++) {
             const phase *tried = &s->phases[p];
             if (tried->kind == PHASE_CHAIN && s->seconds[tried->step] < best[tried->chain])
@@ -308,7 +363,7 @@ static fs_status tune(fs_cpu_session *s) {
         }
         if (now() - began > longest) longest = now() - began;
     }
-    fs_cpu_session_measure(s, false);
+    measure(s, false);
     s->tuned = s->submitted;
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], choice[i], fs_team_threads(s->team));
     fs_free(space);
@@ -323,12 +378,21 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
         return fs_fail(FS_ERR_MEMORY, "out of memory for %zu bytes of activations", s->plan->arena_bytes);
     s->pooled = s->cells + FS_PYRAMID_CELLS * 128;
     const fs_graph *g = &s->plan->program.graph;
+    const size_t width = (size_t)g->width, pixels = (size_t)g->height * width;
+    s->net_frame = fs_malloc(pixels, (size_t)g->model.channels);
+    s->columns = fs_malloc((size_t)s->in_flight * width, sizeof *s->columns);
+    if (s->net_frame == NULL || s->columns == NULL)
+        return fs_fail(FS_ERR_MEMORY, "out of memory for a frame of %dx%d", g->width, g->height);
+    for (int i = 0; i < s->in_flight; i++) s->jobs[i].columns = s->columns + (size_t)i * width;
     FS_TRY(fs_head_init(&s->head, g, s->plan->place[g->logits].channel_stride));
     for (int i = 0; i < s->plan->program.steps; i++) FS_TRY(add_step(s, i));
     add_phase(s, PHASE_LOGITS, s->plan->program.steps - 1);
+    add_phase(s, PHASE_CONFIDENCE, s->plan->program.steps - 1);
     const int threads = config->threads > 0 ? config->threads : fs_team_cores();
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], 0, threads);
     if (s->engine->plain.block) FS_TRY(fs_onednn_open(&s->engine->plain, s->plan, s->arena, threads, &s->onednn));
+    s->clock = fs_calloc((size_t)threads, (1 + MAX_PHASES) * sizeof(double));
+    if (s->clock == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the clocks of %d threads", threads);
     FS_TRY(fs_team_open(threads, run_frame, s, &s->team));
     FS_TRY(allocate_scratch(s));
     if (config->tune >= 0) FS_TRY(tune(s));
@@ -358,6 +422,9 @@ void fs_cpu_session_close(fs_cpu_session *s) {
     fs_onednn_close(s->onednn);
     fs_head_free(&s->head);
     fs_free(s->scratch);
+    fs_free(s->columns);
+    fs_free(s->net_frame);
+    fs_free(s->clock);
     fs_free(s->arena);
     fs_free(s->branch);
     fs_free(s->cells);
@@ -367,7 +434,10 @@ void fs_cpu_session_close(fs_cpu_session *s) {
 void fs_cpu_session_memory(const fs_cpu_session *s, fs_session_memory *memory) {
     memory->arena = s->plan->arena_bytes;
     memory->threads = fs_team_threads(s->team);
-    memory->scratch = s->scratch_bytes * (size_t)memory->threads + sizeof *s + fs_onednn_bytes(s->onednn);
+    const fs_graph *g = &s->plan->program.graph;
+    memory->scratch = (s->scratch_bytes + (1 + MAX_PHASES) * sizeof(double)) * (size_t)memory->threads + sizeof *s +
+                      fs_onednn_bytes(s->onednn) + (size_t)g->height * (size_t)g->width * (size_t)g->model.channels +
+                      (size_t)s->in_flight * (size_t)g->width * sizeof *s->columns;
 }
 
 fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket) {
@@ -376,6 +446,12 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
     const uint64_t next = s->submitted + 1;
     job *j = &s->jobs[next % (uint64_t)s->in_flight];
     j->frame = *frame, j->outputs = *outputs;
+    const fs_graph *g = &s->plan->program.graph;
+    j->direct = fs_frame_is_direct(frame, g->width, g->height);
+    if (!j->direct && j->column_width != frame->width) {
+        fs_frame_columns(frame->width, g->width, j->columns);
+        j->column_width = frame->width;
+    }
     atomic_store(&j->failed, 0);
     s->submitted = next;
     fs_team_submit(s->team, next);
@@ -399,11 +475,23 @@ fs_status fs_cpu_session_wait(fs_cpu_session *s, uint64_t ticket, int64_t timeou
     return FS_OK;
 }
 
-void fs_cpu_session_measure(fs_cpu_session *s, bool on) {
-    atomic_store(&s->measure, on);
-}
-double fs_cpu_session_step_seconds(const fs_cpu_session *s, int step) {
-    return s->seconds[step];
+fs_status fs_cpu_session_profile(fs_cpu_session *s, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans) {
+    if (s->submitted != s->waited)
+        return fs_fail(FS_ERR_STATE, "%llu frames are in flight: wait for them before one is profiled",
+                       (unsigned long long)(s->submitted - s->waited));
+    measure(s, true);
+    const double start = now();
+    uint64_t ticket;
+    fs_status status = fs_cpu_session_submit(s, frame, outputs, &ticket);
+    if (status == FS_OK) status = fs_cpu_session_wait(s, ticket, -1);
+    measure(s, false);
+    if (status != FS_OK) return status;
+    collect(s);
+    for (int i = 0; i < s->plan->program.steps; i++) {
+        const double begin = s->began[i] - start;
+        spans[i] = (fs_span){begin, begin + s->seconds[i]};
+    }
+    return FS_OK;
 }
 
 fs_status fs_cpu_session_cut(fs_cpu_session *s, int rows, int columns) {

@@ -16,10 +16,10 @@ fs_status fs_cpu_session_submit(fs_cpu_session *session, const fs_frame *frame, 
                                 uint64_t *ticket);
 fs_status fs_cpu_session_wait(fs_cpu_session *session, uint64_t ticket, int64_t timeout_ns);
 
-// Seconds that each step took in the last frame, as worker 0 saw it; measured only after
-// fs_cpu_session_measure(session, true).
-void fs_cpu_session_measure(fs_cpu_session *session, bool on);
-double fs_cpu_session_step_seconds(const fs_cpu_session *session, int step);
+// Runs one frame to its end and says when each step ran: until its last worker was done. FS_ERR_STATE with frames in
+// flight.
+fs_status fs_cpu_session_profile(fs_cpu_session *session, const fs_frame *frame, const fs_outputs *outputs,
+                                 fs_span *spans);
 // Tests: cuts every chain into tasks of at most rows x columns.
 fs_status fs_cpu_session_cut(fs_cpu_session *session, int rows, int columns);
 

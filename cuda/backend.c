@@ -1,6 +1,7 @@
 // The CUDA backend's table, and the one symbol of its module.
 #include "cuda/backend.h"
 
+#include <cuda_profiler_api.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,12 +36,10 @@ static void probe(int ordinal, fs_probe *p) {
 }
 
 static fs_status accepts(const fs_frame *frame, const fs_graph *g) {
-    if (frame->format == FS_PLANAR_F32)
-        return fs_fail(FS_ERR_UNSUPPORTED,
-                       "the CUDA backend takes 8-bit frames: RGB, BGR, RGBA, BGRA, GRAY, NV12, I420");
-    if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8)
-        return fs_fail(FS_ERR_ARGUMENT,
-                       "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in A");
+    if (g->model.channels == 4 && frame->format != FS_RGBA8 && frame->format != FS_BGRA8 &&
+        frame->format != FS_PLANAR_F32)
+        return fs_fail(FS_ERR_ARGUMENT, "this model has 4 input channels: pass RGBA8 or BGRA8 with the 4th channel in "
+                                        "A, or 4 planes of floats");
     return FS_OK;
 }
 
@@ -98,6 +97,19 @@ static fs_status submit(void *session, const fs_frame *frame, const fs_outputs *
 static fs_status wait_for(void *session, uint64_t ticket, int64_t timeout_ns) {
     return fs_cuda_session_wait(session, ticket, timeout_ns);
 }
+static fs_status profile(void *session, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans) {
+    return fs_cuda_session_profile(session, frame, outputs, spans);
+}
+
+static fs_status profiler_window(void *engine, bool on) {
+    const int ordinal = ((const fs_cuda_engine *)engine)->device.ordinal;
+    int before;
+    FS_TRY(fs_device_enter(ordinal, &before));
+    const fs_status status =
+        fs_cuda_status(on ? cudaProfilerStart() : cudaProfilerStop(), "opening or closing the profiler's window");
+    fs_device_leave(ordinal, before);
+    return status;
+}
 
 const fs_backend fs_cuda_backend = {
     .abi = FS_BACKEND_ABI,
@@ -121,6 +133,8 @@ const fs_backend fs_cuda_backend = {
     .session_memory = session_memory,
     .submit = submit,
     .wait = wait_for,
+    .profile = profile,
+    .profiler_window = profiler_window,
 };
 
 const fs_backend *fs_cuda_module(int abi, const fs_services *services) {

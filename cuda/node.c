@@ -22,6 +22,12 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_PLANES: return fs_launch_head_planes(&n->p.planes, sm, variant, launch);
     case FS_FAMILY_ARGMAX: return fs_launch_argmax(&n->p.argmax, sm, variant, launch);
     case FS_FAMILY_STEM_DS: return fs_launch_stem_ds(&n->p.stem_ds, sm, variant, launch);
+    case FS_FAMILY_DSCONV: return fs_launch_dsconv(&n->p.dsconv, sm, variant, launch);
+    case FS_FAMILY_BOTTLENECK: return fs_launch_bottleneck(&n->p.bottleneck, sm, variant, launch);
+    case FS_FAMILY_EXPAND_DW: return fs_launch_expand_dw(&n->p.expand_dw, sm, variant, launch);
+    case FS_FAMILY_FUSION: return fs_launch_fusion(&n->p.fusion, sm, variant, launch);
+    case FS_FAMILY_PYRAMID_FOLD: return fs_launch_pyramid_fold(&n->p.pyramid_fold, sm, variant, launch);
+    case FS_FAMILY_PYRAMID_OUT: return fs_launch_pyramid_out(&n->p.pyramid_out, sm, variant, launch);
     }
     return false;
 }
@@ -62,7 +68,12 @@ bool fs_node_is_tunable(const fs_node *n) {
     case FS_FAMILY_CONV:
     case FS_FAMILY_DW:
     case FS_FAMILY_UPDW:
-    case FS_FAMILY_STEM_DS: return true;
+    case FS_FAMILY_STEM_DS:
+    case FS_FAMILY_DSCONV:
+    case FS_FAMILY_BOTTLENECK:
+    case FS_FAMILY_EXPAND_DW:
+    case FS_FAMILY_FUSION:
+    case FS_FAMILY_PYRAMID_OUT: return true;
     default: return false;
     }
 }
@@ -102,6 +113,35 @@ void fs_node_signature(const fs_node *n, char *text, size_t size) {
         snprintf(text, size, "stem+ds %dx%dx%d/%d %dx%d p%d,%d %dx%dx%d", p->stem.h, p->stem.w, p->stem.channels,
                  p->stem.pixel, p->stem.out.h, p->stem.out.w, p->stem.pad_top, p->stem.pad_left, p->out.h, p->out.w,
                  p->out.c);
+        break;
+    }
+    case FS_FAMILY_DSCONV: {
+        const fs_dsconv_params *p = &n->p.dsconv;
+        snprintf(text, size, "dsconv %dx%dx%d s%d %dx%dx%d last %d", p->in.h, p->in.w, p->in.c, p->dw.stride, p->out.h,
+                 p->out.w, p->pw.n, p->last.weights ? p->last.n : 0);
+        break;
+    }
+    case FS_FAMILY_BOTTLENECK: {
+        const fs_bottleneck_params *p = &n->p.bottleneck;
+        snprintf(text, size, "bottleneck %dx%dx%d %d s%d %dx%dx%d%s", p->in.h, p->in.w, p->in.c, p->expand.n,
+                 p->dw.stride, p->out.h, p->out.w, p->out.c, p->residual.data ? " add" : "");
+        break;
+    }
+    case FS_FAMILY_EXPAND_DW: {
+        const fs_expand_dw_params *p = &n->p.expand_dw;
+        snprintf(text, size, "expand+dw %dx%dx%d s%d %dx%dx%d", p->in.h, p->in.w, p->in.c, p->dw.stride, p->out.h,
+                 p->out.w, p->out.c);
+        break;
+    }
+    case FS_FAMILY_FUSION: {
+        const fs_fusion_params *p = &n->p.fusion;
+        snprintf(text, size, "fusion %dx%dx%d %dx%dx%d d%d", p->low.h, p->low.w, p->low.c, p->out.h, p->out.w, p->out.c,
+                 p->dilation);
+        break;
+    }
+    case FS_FAMILY_PYRAMID_OUT: {
+        const fs_pyramid_out_params *p = &n->p.pyramid_out;
+        snprintf(text, size, "pyramid out %dx%dx%d/%d/%d", p->in.h, p->in.w, p->in.c, p->in.pitch, p->out.pitch);
         break;
     }
     default: snprintf(text, size, "family %d", (int)n->family); break;

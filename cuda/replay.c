@@ -42,16 +42,18 @@ static bool may_start_early(const fs_nodes *nodes, int index) {
 }
 
 fs_status fs_run_nodes(const fs_runner *runner, const fs_nodes *nodes, const fs_launch *launches,
-                       const fs_binding *binding, cudaStream_t stream, const fs_trace_name *names) {
+                       const fs_binding *binding, cudaStream_t stream, const fs_trace_name *names, fs_marks *marks) {
     fs_status status = FS_OK;
     for (int i = 0; i < nodes->count && status == FS_OK; i++) {
         const int bound = bound_of(nodes, i);
         if (!fs_nodes_active(nodes, i) || (bound >= 0 && !binding->enabled[bound])) continue;
         const fs_launch *launch = bound >= 0 ? &binding->launch[bound] : &launches[i];
+        if (marks) FS_TRY(fs_marks_reach(marks, nodes->node[i].step, stream));
         if (names) fs_trace_begin(names[nodes->node[i].step], (uint64_t)i);
-        status = fs_run_node(runner, &nodes->node[i], launch, may_start_early(nodes, i), stream);
+        status = fs_run_node(runner, &nodes->node[i], launch, !marks && may_start_early(nodes, i), stream);
         if (names) fs_trace_end();
     }
+    if (marks && status == FS_OK) status = fs_marks_reach(marks, marks->steps, stream);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #ifndef FS_CUDA_REPLAY_H
 #define FS_CUDA_REPLAY_H
 
+#include "cuda/marks.h"
 #include "cuda/run.h"
 #include "runtime/base/trace.h"
 
@@ -19,9 +20,10 @@ typedef struct fs_binding {
 int fs_bound_node(const fs_nodes *nodes, fs_bound bound);
 
 // Runs the enabled nodes on a stream, one launch after the other; `launches` by node, those of bound nodes come from
-// `binding`. With `names` (by step) each launch stands in a range of its step.
+// `binding`. With `names` (by step) each launch stands in a range of its step. With `marks` an event stands before each
+// step, and none starts before the one that precedes it has ended.
 fs_status fs_run_nodes(const fs_runner *runner, const fs_nodes *nodes, const fs_launch *launches,
-                       const fs_binding *binding, cudaStream_t stream, const fs_trace_name *names);
+                       const fs_binding *binding, cudaStream_t stream, const fs_trace_name *names, fs_marks *marks);
 
 typedef struct fs_capture {
     cudaGraph_t graph;

@@ -37,6 +37,8 @@ struct fs_cuda_session {
     int in_flight;
     uint64_t submitted, waited; // frames
     fs_trace_name phase_name[PHASES], step_name[FS_MAX_OPS];
+    fs_marks marks; // of a frame that is profiled; opened at the first
+    bool profiles;  // the frame being submitted is
 };
 
 // ---- Opening ----
@@ -182,7 +184,7 @@ static void bind_input(const fs_cuda_session *s, const fs_frame *f, const fs_pla
         .out_h = s->graph->height,
         .channels = channels,
     };
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         frame->p.frame.plane[i] = planes->plane[i], frame->p.frame.stride[i] = (long long)planes->stride[i];
     describe_reader(reader, s->net_frame, (size_t)s->graph->width * (size_t)channels, channels, orders[FS_RGBA8]);
 }
@@ -197,7 +199,9 @@ static void bind_outputs(const fs_cuda_session *s, const fs_slot *slot, fs_node 
         labels->p.labels.labels = out, labels->p.labels.labels_stride = stride, labels->p.labels.map = map;
     else
         labels->p.argmax.labels = out, labels->p.argmax.labels_stride = stride, labels->p.argmax.map = map;
-    planes->p.planes.out = device ? o->logits : slot->logits;
+    planes->p.planes.out = o->logits ? device ? o->logits : slot->logits : NULL;
+    planes->p.planes.confidence = o->confidence ? device ? o->confidence : slot->confidence : NULL;
+    planes->p.planes.confidence_stride = device ? (long long)o->confidence_stride : s->graph->width;
 }
 
 // The launches of the frame in `slot`, whose pixels are at `planes`. Launches of disabled nodes are left as they are.
@@ -210,7 +214,7 @@ static fs_status bind_frame(const fs_cuda_session *s, const fs_slot *slot, const
     binding->enabled[FS_BOUND_FRAME] = !reads_directly(s, &slot->given);
     binding->enabled[FS_BOUND_READER] = true;
     binding->enabled[FS_BOUND_LABELS] = slot->outputs.labels != NULL;
-    binding->enabled[FS_BOUND_PLANES] = slot->outputs.logits != NULL;
+    binding->enabled[FS_BOUND_PLANES] = slot->outputs.logits != NULL || slot->outputs.confidence != NULL;
     for (int b = 0; b < FS_BOUNDS; b++)
         if (binding->enabled[b] && !fs_node_launch(&node[b], s->runner.sm, node[b].variant, &binding->launch[b]))
             return fs_fail(FS_ERR_INTERNAL, "no kernel takes this frame or these outputs");
@@ -236,8 +240,12 @@ static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *con
                                 .nodes = &s->nodes};
         FS_TRY(fs_tune(&tuner));
     } else {
-        for (int i = 0; i < s->plan->program.steps; i++) // a fused route where there is one
-            fs_nodes_take(&s->nodes, i, s->nodes.routes[i] - 1);
+        for (int i = 0; i < s->plan->program.steps; i++) {
+            const int asked = -2 - config->tune, last = s->nodes.routes[i] - 1;
+            int route = fs_steps_first_route(&s->nodes, s->plan, s->engine->device.processors, i);
+            if (asked >= 0) route = asked < last ? asked : last;
+            fs_nodes_take(&s->nodes, i, route);
+        }
     }
     for (int i = 0; i < s->nodes.count; i++) {
         const fs_node *n = &s->nodes.node[i];
@@ -415,11 +423,11 @@ static fs_status bring_in(fs_cuda_session *s, fs_slot *slot, fs_planes *planes) 
 static fs_status launch_frame(fs_cuda_session *s, fs_slot *slot, const fs_planes *planes) {
     fs_binding binding;
     FS_TRY(bind_frame(s, slot, planes, &binding));
-    if (s->replays)
+    if (s->replays && !s->profiles)
         FS_TRY(fs_replay_run(&s->capture, &slot->replay, &binding, s->compute));
     else
         FS_TRY(fs_run_nodes(&s->runner, &s->nodes, s->launch, &binding, s->compute,
-                            fs_trace_active() ? s->step_name : NULL));
+                            fs_trace_active() ? s->step_name : NULL, s->profiles ? &s->marks : NULL));
     return fs_cuda_status(cudaEventRecord(slot->computed, s->compute), "recording the frame");
 }
 
@@ -432,7 +440,8 @@ static fs_status bring_out(fs_cuda_session *s, fs_slot *slot) {
 
 static fs_status submit(fs_cuda_session *s, fs_slot *slot, uint64_t number) {
     fs_planes planes;
-    if (slot->outputs.logits && slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_logits(slot, s->graph));
+    if (slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_planes(slot, s->graph));
+    if (s->profiles) FS_TRY(fs_marks_start(&s->marks, s->compute));
     fs_trace_begin(s->phase_name[PHASE_UPLOAD], number);
     fs_status status = bring_in(s, slot, &planes);
     fs_trace_end();
@@ -529,6 +538,28 @@ fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t time
     return status;
 }
 
+static fs_status open_marks(fs_cuda_session *s, fs_span *spans) {
+    int before;
+    FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
+    const fs_status status = spans ? fs_marks_read(&s->marks, spans) : fs_marks_open(&s->marks, s->plan->program.steps);
+    fs_device_leave(s->engine->device.ordinal, before);
+    return status;
+}
+
+fs_status fs_cuda_session_profile(fs_cuda_session *s, const fs_frame *frame, const fs_outputs *outputs,
+                                  fs_span *spans) {
+    if (s->submitted != s->waited)
+        return fs_fail(FS_ERR_STATE, "%llu frames are in flight: wait for them before one is profiled",
+                       (unsigned long long)(s->submitted - s->waited));
+    FS_TRY(open_marks(s, NULL));
+    uint64_t ticket;
+    s->profiles = true;
+    fs_status status = fs_cuda_session_submit(s, frame, outputs, &ticket);
+    s->profiles = false;
+    if (status == FS_OK) status = fs_cuda_session_wait(s, ticket, -1);
+    return status == FS_OK ? open_marks(s, spans) : status;
+}
+
 // ---- The rest ----
 
 bool fs_cuda_session_replays(const fs_cuda_session *s) {
@@ -547,6 +578,8 @@ void fs_cuda_session_memory(const fs_cuda_session *s, fs_session_memory *memory)
         const size_t logits = pixels * (size_t)s->graph->model.classes * sizeof(float);
         if (s->slot[i].logits) memory->scratch += logits;
         if (s->slot[i].pinned_logits) memory->host += logits;
+        if (s->slot[i].confidence) memory->scratch += pixels;
+        if (s->slot[i].pinned_confidence) memory->host += pixels;
     }
 }
 
@@ -560,6 +593,7 @@ void fs_cuda_session_close(fs_cuda_session *s) {
     for (int i = 0; i < 3; i++)
         if (streams[i]) cudaStreamSynchronize(streams[i]);
     for (int i = 0; i < s->in_flight; i++) fs_slot_close(&s->slot[i]);
+    fs_marks_close(&s->marks);
     fs_capture_free(&s->capture);
     for (int i = 0; i < s->nodes.count; i++) fs_cudnn_plan_free(s->nodes.node[i].plan);
     if (s->runner.handle) fs_cudnn_handle_close(s->runner.handle);

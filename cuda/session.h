@@ -15,6 +15,10 @@ void fs_cuda_session_memory(const fs_cuda_session *session, fs_session_memory *m
 fs_status fs_cuda_session_submit(fs_cuda_session *session, const fs_frame *frame, const fs_outputs *outputs,
                                  uint64_t *ticket);
 fs_status fs_cuda_session_wait(fs_cuda_session *session, uint64_t ticket, int64_t timeout_ns);
+// Runs one frame to its end, its steps launched one by one with events between them. FS_ERR_STATE with frames in
+// flight. The first call makes the events.
+fs_status fs_cuda_session_profile(fs_cuda_session *session, const fs_frame *frame, const fs_outputs *outputs,
+                                  fs_span *spans);
 // Whether frames replay a captured graph.
 bool fs_cuda_session_replays(const fs_cuda_session *session);
 

@@ -27,8 +27,11 @@ void fs_plane_size(const fs_frame *f, int plane, size_t *rows, size_t *row_bytes
         *row_bytes = plane == 0 ? w : half_w;
         if (plane == 1 || plane == 2) *rows = half_h;
         break;
-    case FS_GRAY8:
-    case FS_PLANAR_F32: break;
+    case FS_GRAY8: break;
+    case FS_PLANAR_F32:
+        *row_bytes = w * sizeof(float);
+        if (f->plane[plane]) *rows = h;
+        break;
     }
 }
 
@@ -60,8 +63,8 @@ static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t
 
 fs_status fs_slot_upload(fs_slot *s, cudaStream_t stream, fs_planes *planes, bool *copied) {
     const fs_frame *f = &s->given;
-    size_t rows[3], row[3], offset[3], total = 0;
-    for (int i = 0; i < 3; i++) {
+    size_t rows[4], row[4], offset[4], total = 0;
+    for (int i = 0; i < 4; i++) {
         fs_plane_size(f, i, &rows[i], &row[i]);
         planes->plane[i] = f->plane[i], planes->stride[i] = f->stride[i];
         offset[i] = total;
@@ -71,7 +74,7 @@ fs_status fs_slot_upload(fs_slot *s, cudaStream_t stream, fs_planes *planes, boo
     const bool large = total > s->frame_bytes;
     if (large) FS_TRY(need_large(s, total));
     uint8_t *device = large ? s->large_frame : s->frame, *pinned = large ? s->large_pinned : s->pinned_frame;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (rows[i] == 0) continue;
         const uint8_t *from = f->plane[i];
         size_t from_stride = f->stride[i];
@@ -106,25 +109,47 @@ static size_t logits_bytes(const fs_graph *g) {
     return (size_t)g->model.classes * (size_t)g->height * (size_t)g->width * sizeof(float);
 }
 
-fs_status fs_slot_need_logits(fs_slot *s, const fs_graph *g) {
-    const size_t bytes = logits_bytes(g);
-    if (s->logits == NULL) FS_CUDA(cudaMalloc((void **)&s->logits, bytes), "allocating memory for logits");
-    if (s->pinned_logits || s->outputs.memory == FS_MEMORY_PINNED) return FS_OK;
-    return fs_cuda_status(cudaHostAlloc((void **)&s->pinned_logits, bytes, 0), "allocating pinned memory for logits");
+static size_t pixels_of(const fs_graph *g) {
+    return (size_t)g->height * (size_t)g->width;
+}
+
+fs_status fs_slot_need_planes(fs_slot *s, const fs_graph *g) {
+    const bool staged = s->outputs.memory == FS_MEMORY_HOST;
+    if (s->outputs.logits) {
+        const size_t bytes = logits_bytes(g);
+        if (s->logits == NULL) FS_CUDA(cudaMalloc((void **)&s->logits, bytes), "allocating memory for logits");
+        if (staged && s->pinned_logits == NULL)
+            FS_CUDA(cudaHostAlloc((void **)&s->pinned_logits, bytes, 0), "allocating pinned memory for logits");
+    }
+    if (s->outputs.confidence) {
+        if (s->confidence == NULL)
+            FS_CUDA(cudaMalloc((void **)&s->confidence, pixels_of(g)), "allocating memory for confidence");
+        if (staged && s->pinned_confidence == NULL)
+            FS_CUDA(cudaHostAlloc((void **)&s->pinned_confidence, pixels_of(g), 0),
+                    "allocating pinned memory for confidence");
+    }
+    return FS_OK;
+}
+
+// A plane of bytes to the caller's pinned memory, or to ours.
+static cudaError_t download_bytes(const fs_slot *s, const fs_graph *g, uint8_t *caller, size_t stride, uint8_t *ours,
+                                  const uint8_t *from, cudaStream_t stream) {
+    const size_t width = (size_t)g->width, height = (size_t)g->height;
+    const bool pinned = s->outputs.memory == FS_MEMORY_PINNED;
+    uint8_t *to = pinned ? caller : ours;
+    return pinned && stride != width
+               ? cudaMemcpy2DAsync(to, stride, from, width, width, height, cudaMemcpyDeviceToHost, stream)
+               : cudaMemcpyAsync(to, from, width * height, cudaMemcpyDeviceToHost, stream);
 }
 
 fs_status fs_slot_download(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
     const fs_outputs *o = &s->outputs;
-    const size_t width = (size_t)g->width, height = (size_t)g->height;
-    if (o->labels) {
-        const bool pinned = o->memory == FS_MEMORY_PINNED;
-        uint8_t *to = pinned ? o->labels : s->pinned_labels;
-        const cudaError_t error = pinned && o->labels_stride != width
-                                      ? cudaMemcpy2DAsync(to, o->labels_stride, s->labels, width, width, height,
-                                                          cudaMemcpyDeviceToHost, stream)
-                                      : cudaMemcpyAsync(to, s->labels, width * height, cudaMemcpyDeviceToHost, stream);
-        FS_CUDA(error, "downloading the labels");
-    }
+    if (o->labels)
+        FS_CUDA(download_bytes(s, g, o->labels, o->labels_stride, s->pinned_labels, s->labels, stream),
+                "downloading the labels");
+    if (o->confidence)
+        FS_CUDA(download_bytes(s, g, o->confidence, o->confidence_stride, s->pinned_confidence, s->confidence, stream),
+                "downloading the confidence");
     if (o->logits) {
         float *to = o->memory == FS_MEMORY_PINNED ? o->logits : s->pinned_logits;
         FS_CUDA(cudaMemcpyAsync(to, s->logits, logits_bytes(g), cudaMemcpyDeviceToHost, stream),
@@ -139,6 +164,9 @@ void fs_slot_deliver(const fs_slot *s, const fs_graph *g) {
     if (o->logits) memcpy(o->logits, s->pinned_logits, logits_bytes(g));
     if (o->labels)
         copy_rows(o->labels, o->labels_stride, s->pinned_labels, (size_t)g->width, (size_t)g->width, (size_t)g->height);
+    if (o->confidence)
+        copy_rows(o->confidence, o->confidence_stride, s->pinned_confidence, (size_t)g->width, (size_t)g->width,
+                  (size_t)g->height);
 }
 
 void fs_slot_close(fs_slot *s) {
@@ -150,4 +178,6 @@ void fs_slot_close(fs_slot *s) {
     if (s->large_pinned) cudaFreeHost(s->large_pinned);
     if (s->logits) cudaFree(s->logits);
     if (s->pinned_logits) cudaFreeHost(s->pinned_logits);
+    if (s->confidence) cudaFree(s->confidence);
+    if (s->pinned_confidence) cudaFreeHost(s->pinned_confidence);
 }

@@ -12,10 +12,12 @@ typedef struct fs_slot {
     uint8_t *labels, *pinned_labels;
     uint8_t *map, *pinned_map;
     bool map_known;
-    // Made when first needed, because few need them: for host frames larger than the room, and for logits to the host.
+    // Made when first needed, because few need them: for host frames larger than the room, and for logits and
+    // confidence to the host.
     uint8_t *large_frame, *large_pinned;
     size_t large_bytes;
     float *logits, *pinned_logits;
+    uint8_t *confidence, *pinned_confidence;
     cudaEvent_t in, computed, out; // upload done; kernels done; results at hand
     fs_replay replay;
     // Of the frame that is in it.
@@ -26,8 +28,8 @@ typedef struct fs_slot {
 // Where a frame's planes are on the device once they are there: the caller's own memory, or the slot's with rows
 // packed.
 typedef struct fs_planes {
-    const uint8_t *plane[3];
-    size_t stride[3];
+    const uint8_t *plane[4];
+    size_t stride[4];
 } fs_planes;
 
 // Rows and bytes per row of a plane; 0 rows where the format has no such plane.
@@ -43,8 +45,8 @@ fs_status fs_slot_download(fs_slot *slot, const fs_graph *graph, cudaStream_t st
 // Hands results over to the caller's memory once they are at hand. Nothing of it can fail, so that host memory is
 // written by frames that succeed and by no other.
 void fs_slot_deliver(const fs_slot *slot, const fs_graph *graph);
-// Memory for logits on their way to the host.
-fs_status fs_slot_need_logits(fs_slot *slot, const fs_graph *graph);
+// Memory for logits and confidence on their way to the host, where the frame asks for them.
+fs_status fs_slot_need_planes(fs_slot *slot, const fs_graph *graph);
 void fs_slot_close(fs_slot *slot);
 
 #endif

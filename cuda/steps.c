@@ -31,24 +31,35 @@ bool fs_steps_supports(const fs_program *program, const fs_step *step) {
     case FS_STEP_CONV: return is_conv_step(program, step);
     case FS_STEP_STEM: return step->ops == STEM_OPS;
     case FS_STEP_PPM: return step->ops == PYRAMID_OPS;
-    case FS_STEP_FFM: return step->ops == FUSION_OPS; // one resize; a second one (PST900's) runs on its own
-    case FS_STEP_LTD: // layer by layer it always runs; the fused kernel is a further route
-    case FS_STEP_HEAD: return true;
+    case FS_STEP_FFM:
+        return step->ops == FUSION_OPS; // one resize; a second one (PST900's) runs on its own
+    // Layer by layer these always run; fused kernels are further routes.
     case FS_STEP_DSCONV:
+    case FS_STEP_LTD:
     case FS_STEP_BOTTLENECK:
     case FS_STEP_CLASSIFIER:
+    case FS_STEP_HEAD: return true;
     case FS_STEP_KINDS: break;
     }
     return false;
 }
 
-int fs_steps_launches(const fs_program *program, const fs_step *step) {
-    (void)program;
+static int layers_of(const fs_program *program, const fs_step *step) {
+    int layers = 0;
+    for (int i = 0; i < step->ops; i++) layers += op_of(program, step, i)->layer >= 0;
+    return layers;
+}
+
+int fs_steps_launches(const fs_program *program, const fs_step *step, fs_precision precision) {
+    const bool fused = precision == FS_FP16;
     switch (step->kind) {
-    case FS_STEP_PPM: return 5; // partial sums, cells, branches, up, convolution
+    case FS_STEP_PPM: // partial sums, folded cells, output; else: partial sums, cells, branches, up, convolution
+        return fused && op_of(program, step, PYRAMID_OPS - 2)->kernel == 1 ? 3 : 5;
+    case FS_STEP_FFM: return fused ? 1 : 2; // else: upsample and depthwise, one GEMM over both branches
+    case FS_STEP_DSCONV:
+    case FS_STEP_BOTTLENECK: return fused ? 1 : layers_of(program, step);
     case FS_STEP_LTD:
-        return step->out == program->graph.op[step->op[0]].out ? 1 : 3; // to 1/4 size; depthwise, pointwise
-    case FS_STEP_FFM: return 2; // upsample and depthwise, one GEMM over both branches
+    case FS_STEP_CLASSIFIER: return fused ? layers_of(program, step) / 2 : layers_of(program, step); // 3 or 5 layers
     default: return 1;
     }
 }
@@ -354,10 +365,40 @@ static int relu_of(const builder *b, const fs_step *step, const fs_op *conv) {
     return conv->out;
 }
 
-// The frame to the 1/4-size map in one kernel, what is left of the step layer by layer.
-static void add_fused_ltd(builder *b, int index, const fs_step *step) {
+static fs_map scratch_map(builder *b, int like) {
+    const fs_tensor *t = &b->graph->tensor[like];
+    const fs_placement *place = &b->plan->place[like];
+    return (fs_map){scratch(b, place->bytes), t->h, t->w, t->c, place->channel_stride};
+}
+
+static void begin_route(builder *b) {
+    b->scratch_used = 0; // one route at a time
+}
+
+static void add_dsconv(builder *b, int index, const fs_op *dw, const fs_op *pw, const fs_op *last, fs_map in,
+                       fs_map out) {
+    fs_dsconv_params *p = &add(b, FS_FAMILY_DSCONV, index)->p.dsconv;
+    p->in = in, p->out = out;
+    p->dw = fused_dw(b, dw, b->graph->model.dsconv_mid_relu);
+    p->pw = fused_pw(b, pw, true);
+    if (last) p->last = fused_pw(b, last, false);
+}
+
+static void add_fused_dsconv(builder *b, int index, const fs_step *step) {
+    begin_route(b);
+    const int first = b->nodes->count;
+    const fs_op *dw = nth_conv(b, step, 0), *pw = nth_conv(b, step, 1);
+    add_dsconv(b, index, dw, pw, NULL, map_of(b, dw->in[0]), map_of(b, step->out));
+    close_route(b, index, first);
+}
+
+// The frame to the 1/4-size map in one kernel, what is left of the step in another or layer by layer.
+static void add_fused_ltd(builder *b, int index, const fs_step *step, bool pair) {
+    begin_route(b);
     const int first = b->nodes->count;
     const fs_op *stem = nth_conv(b, step, 0), *dw = nth_conv(b, step, 1), *pw = nth_conv(b, step, 2);
+    const fs_op *next_dw = nth_conv(b, step, 3), *next_pw = nth_conv(b, step, 4);
+    if (pair && next_dw == NULL) return;
     const fs_tensor *half = &b->graph->tensor[stem->out];
     const int quarter = relu_of(b, step, pw);
     if (quarter != step->out) b->inner[quarter] = scratch(b, b->plan->place[quarter].bytes);
@@ -368,8 +409,103 @@ static void add_fused_ltd(builder *b, int index, const fs_step *step) {
     p->out = map_of(b, quarter);
     int rest = 0;
     while (rest < step->ops && op_of(&b->plan->program, step, rest)->out != quarter) rest++;
-    add_layers(b, index, step, rest + 1);
+    if (pair)
+        add_dsconv(b, index, next_dw, next_pw, NULL, map_of(b, quarter), map_of(b, step->out));
+    else
+        add_layers(b, index, step, rest + 1);
     close_route(b, index, first);
+}
+
+static void add_fused_bottleneck(builder *b, int index, const fs_step *step) {
+    const fs_op *expand = nth_conv(b, step, 0), *dw = nth_conv(b, step, 1), *project = nth_conv(b, step, 2);
+    const fs_op *end = op_of(&b->plan->program, step, step->ops - 1);
+    const fs_map in = map_of(b, expand->in[0]), out = map_of(b, step->out);
+    const fs_map residual = end->kind == FS_OP_ADD ? in : (fs_map){0};
+    begin_route(b);
+    int first = b->nodes->count;
+    add(b, FS_FAMILY_BOTTLENECK, index)->p.bottleneck = (fs_bottleneck_params){
+        in, fused_pw(b, expand, true), fused_dw(b, dw, true), fused_pw(b, project, false), residual, out};
+    close_route(b, index, first);
+
+    // Expand and depthwise, a projection behind: for small maps, where the expanded channels are what there is to
+    // spread over the GPU.
+    begin_route(b);
+    first = b->nodes->count;
+    const fs_map mid = scratch_map(b, dw->out);
+    add(b, FS_FAMILY_EXPAND_DW, index)->p.expand_dw =
+        (fs_expand_dw_params){in, fused_pw(b, expand, true), fused_dw(b, dw, true), mid};
+    add_conv(b, index, project, mid, residual, step->out, false, &b->engine->layer[project->layer]);
+    close_route(b, index, first);
+}
+
+static void add_fused_classifier(builder *b, int index, const fs_step *step) {
+    begin_route(b);
+    const int first = b->nodes->count;
+    const fs_op *op[5];
+    for (int i = 0; i < 5; i++) op[i] = nth_conv(b, step, i);
+    const fs_map between = scratch_map(b, op[1]->out);
+    add_dsconv(b, index, op[0], op[1], NULL, map_of(b, op[0]->in[0]), between);
+    add_dsconv(b, index, op[2], op[3], op[4], between, map_of(b, step->out));
+    close_route(b, index, first);
+}
+
+static void add_fused_fusion(builder *b, int index, const fs_step *step) {
+    begin_route(b);
+    const int first = b->nodes->count;
+    const fs_program *program = &b->plan->program;
+    const fs_op *resize = op_of(program, step, 0), *dw = op_of(program, step, 1);
+    const fs_map low = map_of(b, resize->in[0]), skip = map_of(b, op_of(program, step, 4)->in[0]);
+    // The layers made the same tables just before.
+    const fs_updw_params *layers = &b->nodes->node[first - 2].p.updw;
+    add(b, FS_FAMILY_FUSION, index)->p.fusion =
+        (fs_fusion_params){.low = low,
+                           .skip = skip,
+                           .out = map_of(b, step->out),
+                           .tap_y = layers->tap_y,
+                           .tap_x = layers->tap_x,
+                           .dw = fused_dw(b, dw, true),
+                           .dilation = dw->dilation,
+                           .pw = {b->engine->ffm.weights, b->engine->ffm.bias, 128, true}};
+    close_route(b, index, first);
+}
+
+// The pyramid before a 1x1 output convolution: the cells are finished in one kernel, and the output's GEMM takes on
+// their resized grids.
+static void add_fused_pyramid(builder *b, int index, const fs_step *step) {
+    begin_route(b);
+    const int first = b->nodes->count;
+    const fs_cuda_engine *e = b->engine;
+    const fs_map in = map_of(b, op_of(&b->plan->program, step, 0)->in[0]);
+    float *partial = scratch(b, fs_pyramid_partial_floats(in.h, in.w, in.c) * sizeof(float));
+    float *cells = scratch(b, sizeof(float[FS_K_CELLS][128]));
+    add(b, FS_FAMILY_PYRAMID_POOL, index)->p.pyramid_pool = (fs_pyramid_pool_params){.in = in, .partial = partial};
+    add(b, FS_FAMILY_PYRAMID_FOLD, index)->p.pyramid_fold =
+        (fs_pyramid_fold_params){partial, in.h, in.w, e->ppm_weight, e->ppm_bias, e->ppm_slice, cells};
+    add(b, FS_FAMILY_PYRAMID_OUT, index)->p.pyramid_out =
+        (fs_pyramid_out_params){.in = in,
+                                .out = map_of(b, step->out),
+                                .pw = {e->ppm_main.weights, e->ppm_main.bias, b->graph->tensor[step->out].c, true},
+                                .cells = cells,
+                                .tap_y = pyramid_taps(b, in.h, b->graph->model.align_ppm),
+                                .tap_x = pyramid_taps(b, in.w, b->graph->model.align_ppm)};
+    close_route(b, index, first);
+}
+
+static void add_fused(builder *b, int index, const fs_step *step) {
+    switch (step->kind) {
+    case FS_STEP_DSCONV: add_fused_dsconv(b, index, step); break;
+    case FS_STEP_LTD:
+        add_fused_ltd(b, index, step, false);
+        add_fused_ltd(b, index, step, true);
+        break;
+    case FS_STEP_BOTTLENECK: add_fused_bottleneck(b, index, step); break;
+    case FS_STEP_CLASSIFIER: add_fused_classifier(b, index, step); break;
+    case FS_STEP_PPM:
+        if (b->engine->ppm_slice) add_fused_pyramid(b, index, step);
+        break;
+    case FS_STEP_FFM: add_fused_fusion(b, index, step); break;
+    default: break;
+    }
 }
 
 static void add_labels(builder *b, int index, const fs_op *resize) {
@@ -447,6 +583,15 @@ static void add_planes(builder *b) {
                                           .mode = FS_K_LOGITS};
 }
 
+int fs_steps_first_route(const fs_nodes *nodes, const fs_plan *plan, int processors, int step) {
+    enum { TILE = 8 * 8 };
+    const fs_step *s = &plan->program.step[step];
+    const fs_tensor *out = &plan->program.graph.tensor[s->out];
+    const bool few_tiles = out->h * out->w / TILE < processors / 2;
+    const int last = nodes->routes[step] - 1;
+    return s->kind == FS_STEP_BOTTLENECK && last > 1 && !few_tiles ? 1 : last;
+}
+
 size_t fs_steps_arena(const fs_plan *plan) {
     return round_up(plan->arena_bytes);
 }
@@ -475,15 +620,14 @@ fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs
         case FS_STEP_PPM: add_pyramid(&b, i, step); break;
         case FS_STEP_FFM: add_fusion(&b, i, step); break;
         case FS_STEP_HEAD: add_labels(&b, i, op_of(&plan->program, step, 0)); break;
-        case FS_STEP_LTD: add_layers(&b, i, step, 0); break;
         case FS_STEP_DSCONV:
+        case FS_STEP_LTD:
         case FS_STEP_BOTTLENECK:
-        case FS_STEP_CLASSIFIER:
+        case FS_STEP_CLASSIFIER: add_layers(&b, i, step, 0); break;
         case FS_STEP_KINDS: return fs_fail(FS_ERR_INTERNAL, "the CUDA backend cannot run step '%s'", step->name);
         }
         nodes->routes[i] = 1;
-        b.scratch_used = 0; // one route at a time
-        if (half && step->kind == FS_STEP_LTD) add_fused_ltd(&b, i, step);
+        if (half) add_fused(&b, i, step);
     }
     add_planes(&b);
     for (int i = 0; i < plan->program.steps; i++) fs_nodes_take(nodes, i, 0);

@@ -23,14 +23,17 @@ typedef struct fs_nodes {
     size_t scratch, tables;
 } fs_nodes;
 
-// Whether the kernels run a step as one, and how many launches it takes.
+// Whether the kernels run a step as one, and how many launches it takes by its most fused route.
 bool fs_steps_supports(const fs_program *program, const fs_step *step);
-int fs_steps_launches(const fs_program *program, const fs_step *step);
+int fs_steps_launches(const fs_program *program, const fs_step *step, fs_precision precision);
 
 // Whether a node belongs to its step's chosen route.
 bool fs_nodes_active(const fs_nodes *nodes, int index);
 // Chooses a route for a step, and finds the reader again.
 void fs_nodes_take(fs_nodes *nodes, int step, int route);
+// The route of a step where none is timed: the most fused one, but for bottlenecks of fewer tiles than the GPU has
+// processors for, whose channels are spread instead.
+int fs_steps_first_route(const fs_nodes *nodes, const fs_plan *plan, int processors, int step);
 // Whether a node of this family reads the frame.
 bool fs_nodes_reads(const fs_node *node);
 

@@ -1,15 +1,24 @@
-# What `cmake --install` lays out: library, header, command, pkg-config file, CMake package, the checkpoint converter.
+# What `cmake --install` lays out: library, header, command, pkg-config file, CMake package, converter, bundled model.
+# The components are the packages of package.cmake.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS fastscnn EXPORT fastscnn-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS fastscnn EXPORT fastscnn-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime
+  NAMELINK_COMPONENT dev)
 if(FS_CUDA_MODULE)
-  install(TARGETS fastscnn_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS fastscnn_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT cuda)
 endif()
-install(TARGETS fastscnn_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES include/fastscnn/fastscnn.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fastscnn)
-install(PROGRAMS ${PROJECT_SOURCE_DIR}/weights/convert.py DESTINATION ${CMAKE_INSTALL_DATADIR}/fastscnn)
-install(FILES ${PROJECT_SOURCE_DIR}/weights/safetensors_io.py DESTINATION ${CMAKE_INSTALL_DATADIR}/fastscnn)
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
+install(FILES include/fastscnn/fastscnn.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fastscnn COMPONENT dev)
+install(TARGETS fastscnn_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+install(PROGRAMS ${PROJECT_SOURCE_DIR}/weights/convert.py DESTINATION ${CMAKE_INSTALL_DATADIR}/fastscnn
+  COMPONENT tools)
+install(FILES ${PROJECT_SOURCE_DIR}/weights/safetensors_io.py DESTINATION ${CMAKE_INSTALL_DATADIR}/fastscnn
+  COMPONENT tools)
+# The command looks for the bundled model there.
+if(EXISTS ${PROJECT_SOURCE_DIR}/weights/models)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/weights/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/fastscnn
+    COMPONENT tools)
+endif()
 
 set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
@@ -24,7 +33,7 @@ else()
   set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
 configure_file(fastscnn.pc.in ${CMAKE_CURRENT_BINARY_DIR}/fastscnn.pc @ONLY)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastscnn.pc DESTINATION ${pc_dir})
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastscnn.pc DESTINATION ${pc_dir} COMPONENT dev)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/fastscnn)
 configure_package_config_file(fastscnn-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config.cmake
@@ -33,5 +42,5 @@ configure_package_config_file(fastscnn-config.cmake.in ${CMAKE_CURRENT_BINARY_DI
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config-version.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config.cmake
-  ${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config-version.cmake DESTINATION ${package_dir})
-install(EXPORT fastscnn-targets NAMESPACE fastscnn:: DESTINATION ${package_dir})
+  ${CMAKE_CURRENT_BINARY_DIR}/fastscnn-config-version.cmake DESTINATION ${package_dir} COMPONENT dev)
+install(EXPORT fastscnn-targets NAMESPACE fastscnn:: DESTINATION ${package_dir} COMPONENT dev)

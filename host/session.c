@@ -116,7 +116,7 @@ fscnn_status fscnn_session_get_info(const fscnn_session *s, fscnn_session_info *
 }
 
 // Bytes of a tightly packed row of each plane of a format; 0 where the format has no such plane.
-static size_t row_bytes(fs_format format, int width, int plane) {
+static size_t row_bytes(fs_format format, int width, int channels, int plane) {
     const size_t w = (size_t)width, half = (w + 1) / 2;
     switch (format) {
     case FS_RGB8:
@@ -126,7 +126,7 @@ static size_t row_bytes(fs_format format, int width, int plane) {
     case FS_GRAY8: return plane == 0 ? w : 0;
     case FS_NV12: return plane == 0 ? w : plane == 1 ? 2 * half : 0;
     case FS_I420: return plane == 0 ? w : plane < 3 ? half : 0;
-    case FS_PLANAR_F32: return plane < 3 ? 4 * w : 0;
+    case FS_PLANAR_F32: return plane < channels ? sizeof(float) * w : 0;
     }
     return 0;
 }
@@ -148,7 +148,7 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
                         .matrix = f.matrix,
                         .range = f.range};
     for (int i = 0; i < 4; i++) {
-        const size_t row = row_bytes(frame->format, f.width, i);
+        const size_t row = row_bytes(frame->format, f.width, s->plan->program.graph.model.channels, i);
         if (row == 0) continue;
         if (f.plane[i] == NULL) return fs_fail(FS_ERR_ARGUMENT, "frame.plane[%d] is NULL", i);
         if (f.stride[i] != 0 && f.stride[i] < row)
@@ -156,22 +156,31 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
         if (f.stride[i] > PTRDIFF_MAX / (size_t)f.height)
             return fs_fail(FS_ERR_ARGUMENT, "frame.stride[%d] is %zu bytes: no memory holds %d such rows", i,
                            f.stride[i], f.height);
+        if (f.format == FSCNN_PLANAR_F32 && ((uintptr_t)f.plane[i] | f.stride[i]) % sizeof(float) != 0)
+            return fs_fail(FS_ERR_ARGUMENT, "frame.plane[%d] or its stride is no multiple of 4 bytes: it holds floats",
+                           i);
         frame->plane[i] = f.plane[i], frame->stride[i] = f.stride[i] ? f.stride[i] : row;
     }
     return s->engine->backend->accepts(frame, &s->plan->program.graph);
+}
+
+static fs_status check_stride(const fscnn_session *s, size_t stride, const char *name) {
+    const fs_graph *g = &s->plan->program.graph;
+    if (stride != 0 && stride < (size_t)g->width)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes, a row has %d", name, stride, g->width);
+    if (stride > PTRDIFF_MAX / (size_t)g->height)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes: no memory holds that many rows", name, stride);
+    return FS_OK;
 }
 
 static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *given, fs_outputs *outputs) {
     fscnn_outputs o;
     FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
     const size_t width = (size_t)s->plan->program.graph.width;
-    if (o.labels == NULL && o.logits == NULL)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels or logits");
-    if (o.labels_stride != 0 && o.labels_stride < width)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes, a row has %zu", o.labels_stride, width);
-    if (o.labels_stride > PTRDIFF_MAX / (size_t)s->plan->program.graph.height)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.labels_stride is %zu bytes: no memory holds that many rows",
-                       o.labels_stride);
+    if (o.labels == NULL && o.logits == NULL && o.confidence == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits or confidence");
+    FS_TRY(check_stride(s, o.labels_stride, "labels_stride"));
+    FS_TRY(check_stride(s, o.confidence_stride, "confidence_stride"));
     if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
         return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
     if (o.memory == FSCNN_MEMORY_DEVICE && !s->engine->backend->device)
@@ -181,7 +190,9 @@ static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *give
                             .labels = o.labels,
                             .labels_stride = o.labels_stride ? o.labels_stride : width,
                             .labels_map = o.labels_map,
-                            .logits = o.logits};
+                            .logits = o.logits,
+                            .confidence = o.confidence,
+                            .confidence_stride = o.confidence_stride ? o.confidence_stride : width};
     return FS_OK;
 }
 
@@ -209,6 +220,81 @@ fscnn_status fscnn_run(fscnn_session *s, const fscnn_frame *frame, const fscnn_o
     const fs_status status = submit(s, frame, outputs, &ticket);
     return status == FS_OK ? fscnn_wait(s, ticket, -1) : (fscnn_status)status;
 }
+
+// ---- Steps and profiling ----
+
+static fs_status profile(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs,
+                         fscnn_step_time *times, int count) {
+    if (s == NULL || frame == NULL || outputs == NULL || times == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "session, frame, outputs and times must not be NULL");
+    const int steps = s->plan->program.steps;
+    if (count != steps) return fs_fail(FS_ERR_ARGUMENT, "count is %d, the session has %d steps", count, steps);
+    fs_frame f;
+    fs_outputs o;
+    FS_TRY(check_frame(s, frame, &f));
+    FS_TRY(check_outputs(s, outputs, &o));
+    fs_span spans[FS_MAX_OPS];
+    FS_TRY(s->engine->backend->profile(s->state, &f, &o, spans));
+    for (int i = 0; i < steps; i++) times[i] = (fscnn_step_time){1e6 * spans[i].begin, 1e6 * spans[i].end};
+    return FS_OK;
+}
+
+fscnn_status fscnn_session_profile(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs,
+                                   fscnn_step_time *times, int32_t count) {
+    return (fscnn_status)profile(s, frame, outputs, times, count);
+}
+
+void fscnn_step_info_init(fscnn_step_info *info) {
+    if (info) *info = (fscnn_step_info){.struct_size = sizeof *info};
+}
+
+fscnn_status fscnn_session_get_step(const fscnn_session *s, int32_t index, const char *device, fscnn_step_info *info) {
+    if (s == NULL || info == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_session_get_step: session and info must not be NULL");
+    const fs_plan *plan = s->plan;
+    if (index < 0 || index >= plan->program.steps)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "step %d is outside 0..%d", index, plan->program.steps - 1);
+    const fs_roofline *roofline = fs_roofline_find(device ? device : s->engine->backend->roofline);
+    if (roofline == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "no device '%s' for the roofline; known: %s", device,
+                                     fs_roofline_names());
+    const fs_step *step = &plan->program.step[index];
+    const fs_tensor *out = &plan->program.graph.tensor[step->out];
+    const fs_cost *cost = &plan->cost[index];
+    const fscnn_step_info answer = {
+        .struct_size = sizeof answer,
+        .launches = plan->launches[index],
+        .name = step->name,
+        .kind = fs_step_kind_name(step->kind),
+        .tactic = plan->tactic[index],
+        .height = out->h,
+        .width = out->w,
+        .channels = out->c,
+        .flops = (uint64_t)cost->flops,
+        .read_bytes = (uint64_t)cost->read,
+        .written_bytes = (uint64_t)cost->written,
+        .weight_bytes = (uint64_t)cost->weights,
+        .roofline = roofline->name,
+        .roofline_about = roofline->description,
+        .roofline_us = 1e6 * fs_step_roofline(plan, index, roofline),
+        .bound = fs_step_bound(plan, index, roofline),
+        .peak_flops = fs_roofline_rate(plan, roofline),
+        .peak_bandwidth = roofline->bandwidth,
+    };
+    return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_step_info");
+}
+
+fscnn_status fscnn_engine_profiler_window(fscnn_engine *e, int32_t on) {
+    if (e == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_engine_profiler_window: engine is NULL");
+    if (e->backend->profiler_window == NULL)
+        return (fscnn_status)fs_fail(FS_ERR_UNSUPPORTED,
+                                     "the %s backend has no profiler window: cudaProfilerStart and Stop belong to the "
+                                     "CUDA backend",
+                                     e->backend->name);
+    return (fscnn_status)e->backend->profiler_window(e->state, on != 0);
+}
+
+// ---- Plan ----
 
 static fs_status print_plan(const fs_plan *plan, fscnn_plan_format format, const char *device, char **text) {
     const fs_roofline *roofline = fs_roofline_find(device);

@@ -7,7 +7,7 @@
 
 #include "runtime/plan.h"
 
-enum { FS_BACKEND_ABI = 2 };
+enum { FS_BACKEND_ABI = 3 };
 
 typedef enum fs_format {
     FS_RGB8 = 1,
@@ -31,13 +31,15 @@ typedef struct fs_frame {
 
 typedef enum fs_memory { FS_MEMORY_HOST, FS_MEMORY_PINNED, FS_MEMORY_DEVICE } fs_memory;
 
-// Outputs as host/ has validated them: labels_stride filled in.
+// Outputs as host/ has validated them: strides filled in.
 typedef struct fs_outputs {
     uint8_t *labels;
     size_t labels_stride; // bytes
     const uint8_t *labels_map;
     float *logits; // [classes][height][width]
-    int memory;    // of labels and logits; labels_map is host memory always
+    int memory;    // of what is written; labels_map is host memory always
+    uint8_t *confidence;
+    size_t confidence_stride; // bytes
 } fs_outputs;
 
 typedef struct fs_probe {
@@ -61,9 +63,11 @@ typedef struct fs_engine_config {
 typedef struct fs_session_config {
     int threads;   // 0: all cores
     int in_flight; // >= 1
-    int tune;      // 0: time the tactics; -1: take the first; more: as 0, over so many runs of each
-    bool eager;    // CUDA: launch step by step instead of replaying a captured graph
-    void *stream;  // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
+    // 0: time the tactics; -1: take the first; more: as 0, over so many runs of each. -2 - R, for tests: CUDA takes
+    // route R of each step, or its last
+    int tune;
+    bool eager;   // CUDA: launch step by step instead of replaying a captured graph
+    void *stream; // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
 } fs_session_config;
 
 typedef struct fs_session_memory {
@@ -71,6 +75,11 @@ typedef struct fs_session_memory {
     size_t host;           // bytes of host memory beside them, where the backend has a device
     int threads;
 } fs_session_memory;
+
+// When a step ran, in seconds since its frame was submitted.
+typedef struct fs_span {
+    double begin, end;
+} fs_span;
 
 typedef struct fs_backend {
     int abi; // FS_BACKEND_ABI; host/ refuses a module with another
@@ -87,7 +96,7 @@ typedef struct fs_backend {
     // `user`: the engine that will run the step, NULL for one of default configuration.
     bool (*supports)(void *user, const fs_program *program, const fs_step *step);
     // Kernels that a step consists of: what the roofline's cost of a launch is multiplied by.
-    int (*launches)(const fs_program *program, const fs_step *step);
+    int (*launches)(const fs_program *program, const fs_step *step, fs_precision precision);
 
     // Copies what it needs of `weights`.
     fs_status (*engine_open)(const fs_weights *weights, const fs_engine_config *config, void **engine);
@@ -108,6 +117,11 @@ typedef struct fs_backend {
     // As fscnn_submit and fscnn_wait.
     fs_status (*submit)(void *session, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket);
     fs_status (*wait)(void *session, uint64_t ticket, int64_t timeout_ns);
+
+    // As fscnn_session_profile; `spans` by step.
+    fs_status (*profile)(void *session, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans);
+    // As fscnn_engine_profiler_window. NULL: there is none.
+    fs_status (*profiler_window)(void *engine, bool on);
 } fs_backend;
 
 // The one symbol of a backend module: its table, or NULL when `abi` is not its FS_BACKEND_ABI.

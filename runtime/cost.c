@@ -50,12 +50,14 @@ const char *fs_roofline_names(void) {
     return "h100, h200, a100, rtx4090, t4, orin, cpu, cpu-avx2";
 }
 
+double fs_roofline_rate(const fs_plan *plan, const fs_roofline *device) {
+    if (plan->precision == FS_BF16 || plan->precision == FS_FP16) return device->half;
+    return plan->precision == FS_INT8 ? device->int8 : device->fp32;
+}
+
 static void bounds(const fs_plan *plan, int step, const fs_roofline *device, double *compute, double *memory) {
     const fs_cost *cost = &plan->cost[step];
-    double rate = device->fp32;
-    if (plan->precision == FS_BF16 || plan->precision == FS_FP16) rate = device->half;
-    if (plan->precision == FS_INT8) rate = device->int8;
-    *compute = cost->flops / rate;
+    *compute = cost->flops / fs_roofline_rate(plan, device);
     *memory = (cost->read + cost->written + cost->weights) / device->bandwidth;
 }
 

@@ -74,7 +74,8 @@ fs_status fs_plan_build(fs_plan *plan, const fs_model *model, int height, int wi
     memset(plan->kernels, 0, sizeof plan->kernels);
     memset(plan->tactic, 0, sizeof plan->tactic);
     for (int s = 0; s < plan->program.steps; s++)
-        plan->launches[s] = options->launches ? options->launches(&plan->program, &plan->program.step[s]) : 1;
+        plan->launches[s] =
+            options->launches ? options->launches(&plan->program, &plan->program.step[s], plan->precision) : 1;
     place_tensors(plan, options->channel_multiple > 0 ? options->channel_multiple : 1);
     fs_memory_plan(plan, options->no_reuse);
     fs_plan_cost(plan);

@@ -45,7 +45,7 @@ typedef struct fs_plan_options {
     int channel_multiple;    // channel_stride is rounded up to it; 0 means 1
     fs_supports_fn supports; // NULL accepts all
     void *supports_user;
-    int (*launches)(const fs_program *program, const fs_step *step); // NULL: one a step
+    int (*launches)(const fs_program *program, const fs_step *step, fs_precision precision); // NULL: one a step
 } fs_plan_options;
 
 // Builds graph, steps, memory plan and costs. The frame and the labels are the caller's and not placed.
@@ -69,6 +69,8 @@ typedef struct fs_roofline {
 // NULL when unknown; fs_roofline_names() lists them, comma-separated.
 const fs_roofline *fs_roofline_find(const char *name);
 const char *fs_roofline_names(void);
+// Operations per second at the plan's precision.
+double fs_roofline_rate(const fs_plan *plan, const fs_roofline *device);
 // max(flops / rate, bytes / bandwidth) + launches * launch of one step, in seconds.
 double fs_step_roofline(const fs_plan *plan, int step, const fs_roofline *device);
 // The largest of the three: "compute", "memory" or "launch".

@@ -6,10 +6,12 @@ packages=()
 for purpose in "$@"; do
     case $purpose in
     build) packages+=(cmake ninja-build gcc libc6-dev pkg-config libpng-dev libturbojpeg0-dev libdnnl-dev) ;;
-    test) packages+=(g++ libcriterion-dev python3) ;; # g++: the public header is compiled as C++ too
+    # g++: the public header is compiled as C++ too. abigail-tools, dpkg-dev and file: the interface and the packages.
+    test) packages+=(g++ libcriterion-dev python3 abigail-tools dpkg-dev file) ;;
     check) packages+=(python3 clang-format cppcheck) ;;
+    package) packages+=(dpkg-dev file) ;;
     peers) packages+=(python3 python3-venv) ;;
-    *) echo "setup.sh: unknown purpose '$purpose'; known: build, test, check, peers" >&2 && exit 2 ;;
+    *) echo "setup.sh: unknown purpose '$purpose'; known: build, test, check, package, peers" >&2 && exit 2 ;;
     esac
 done
 

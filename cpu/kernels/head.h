@@ -71,3 +71,24 @@ static void stretch_plane(const float *in, const fs_tap *taps, int count, float 
         out[x] = a + (b - a) * taps[x].fraction;
     }
 }
+
+// Cephes' expf: exp(x) = 2^n exp(r), |r| <= log(2) / 2, exp(r) by a polynomial. The compiler makes vectors of it.
+static void add_exp(const float *in, const float *high, float *sum, size_t count) {
+    const float to_integer = 12582912.0f; // 1.5 * 2^23: adding it rounds to the nearest integer
+    for (size_t i = 0; i < count; i++) {
+        const float given = in[i] - high[i], x = given > -87.0f ? given : -87.0f;
+        const float n = (x * 1.44269504f + to_integer) - to_integer;
+        const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+        float p = 1.9875691500e-4f;
+        p = p * r + 1.3981999507e-3f;
+        p = p * r + 8.3334519073e-3f;
+        p = p * r + 4.1665795894e-2f;
+        p = p * r + 1.6666665459e-1f;
+        p = p * r + 5.0000001201e-1f;
+        const float e = p * (r * r) + r + 1.0f;
+        const uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+        float power;
+        memcpy(&power, &bits, sizeof power);
+        sum[i] += given == given ? e * power : given;
+    }
+}

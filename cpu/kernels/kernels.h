@@ -91,6 +91,8 @@ typedef struct fs_kernels {
                       uint8_t *out, ptrdiff_t out_stride, float *scratch);
     // One full-size row of one class: out[x] = mix(in[lower], in[upper]); in is a packed plane row.
     void (*stretch_plane)(const float *in, const fs_tap *taps, int count, float *out);
+    // sum[i] += exp(in[i] - high[i]), in[i] <= high[i]; relative error below 1e-6, a NaN stays one.
+    void (*add_exp)(const float *in, const float *high, float *sum, size_t count);
 } fs_kernels;
 
 // The best table for this processor, at most `limit` ("sse", "avx2", "avx512", "avx512bf16"; NULL for no limit).

@@ -22,4 +22,5 @@ const fs_kernels FS_TABLE = {
     .argmax = argmax_rows,
     .head_cell = head_cell,
     .stretch_plane = stretch_plane,
+    .add_exp = add_exp,
 };

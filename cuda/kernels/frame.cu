@@ -22,7 +22,7 @@
 
 namespace {
 
-enum format { rgb8 = 1, bgr8, rgba8, bgra8, gray8, nv12, i420 }; // fs_format of runtime/backend.h
+enum format { rgb8 = 1, bgr8, rgba8, bgra8, gray8, nv12, i420, planar_f32 }; // fs_format of runtime/backend.h
 
 constexpr int threads = 128, group = 4; // pixels per thread
 
@@ -36,7 +36,16 @@ FS_DEVICE int byte_of(uint32_t pixel, int c) {
     return static_cast<int>(pixel >> (8 * c) & 255);
 }
 
+// A NaN is 0. The rounding is that of cpu/frame.c.
+FS_DEVICE int unit_sample(const fs_frame_params &p, int c, int x, int y) {
+    const float v = __ldg(reinterpret_cast<const float *>(p.plane[c] + y * p.stride[c]) + x);
+    return v > 0.0f ? v < 1.0f ? static_cast<int>(__fadd_rn(__fmul_rn(255.0f, v), 0.5f)) : 255 : 0;
+}
+
 FS_DEVICE uint32_t packed_pixel(const fs_frame_params &p, int x, int y) {
+    if (p.format == planar_f32)
+        return pack(unit_sample(p, 0, x, y), unit_sample(p, 1, x, y), unit_sample(p, 2, x, y),
+                    p.channels == 4 ? unit_sample(p, 3, x, y) : 255);
     const uint8_t *row = p.plane[0] + y * p.stride[0];
     if (p.format == gray8) return 0xff000000u | __ldg(row + x) * 0x010101u;
     const int bytes = p.format == rgb8 || p.format == bgr8 ? 3 : 4;

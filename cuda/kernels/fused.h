@@ -1,6 +1,6 @@
-// Fused kernels: several layers in one launch, so that what lies between them stays on the chip. Half precision only
-// (FS_K_F16); conventions of kernels.h. Each is one of several routes for a step: it may decline parameters (false for
-// variant 0), and then the step runs layer by layer.
+// Fused kernels: whole blocks of the network in one launch, so that what lies between their layers stays on the chip.
+// Half precision only (FS_K_F16); conventions of kernels.h. Each is one of several routes for a step: it may decline
+// parameters (false for variant 0), and then the step runs layer by layer.
 #ifndef FS_CUDA_KERNELS_FUSED_H
 #define FS_CUDA_KERNELS_FUSED_H
 
@@ -55,6 +55,29 @@ typedef struct fs_dsconv_params {
 } fs_dsconv_params;
 bool fs_launch_dsconv(const fs_dsconv_params *p, int sm, int variant, fs_launch *launch);
 
+// ---- bottleneck.cu: expand -> depthwise -> project (+ residual): the expanded map never exists ----------------------
+
+// expand.n = E = 6 in.c, expand and depthwise with ReLU, project without; residual (data NULL: none) has the output's
+// shape and may be `in`.
+typedef struct fs_bottleneck_params {
+    fs_map in;
+    fs_fused_pw expand;
+    fs_fused_dw dw;
+    fs_fused_pw project;
+    fs_map residual, out;
+} fs_bottleneck_params;
+bool fs_launch_bottleneck(const fs_bottleneck_params *p, int sm, int variant, fs_launch *launch);
+
+// Its first half: expand -> depthwise into `out` (c = E); a projection by conv.cu follows. For small maps, where the
+// expanded channels are what there is to spread over the GPU: blocks are tiles x channel slices.
+typedef struct fs_expand_dw_params {
+    fs_map in;
+    fs_fused_pw expand;
+    fs_fused_dw dw;
+    fs_map out;
+} fs_expand_dw_params;
+bool fs_launch_expand_dw(const fs_expand_dw_params *p, int sm, int variant, fs_launch *launch);
+
 // ---- fusion.cu: feature fusion: resize -> depthwise -> one GEMM over both branches -> ReLU --------------------------
 
 // low: the map that is resized to the size of `skip` (taps as in fs_updw_params), 128 channels; dw: stride 1, ReLU,
@@ -67,6 +90,28 @@ typedef struct fs_fusion_params {
     fs_fused_pw pw;
 } fs_fusion_params;
 bool fs_launch_fusion(const fs_fusion_params *p, int sm, int variant, fs_launch *launch);
+
+// ---- pyramid_fold.cu: pyramid pooling with a 1x1 output convolution, behind stage 0 of fs_launch_pyramid_pool -------
+
+// From the partial sums of a map h x w x 128 to 50 folded cells: fs_launch_pyramid_pool's stage 1, then
+// fs_launch_pyramid_branch with slices (conventions there). All float.
+typedef struct fs_pyramid_fold_params {
+    const float *partial;
+    int h, w;
+    const float *weight, *bias, *slice; // not NULL
+    float *out;                         // [50][128]
+} fs_pyramid_fold_params;
+bool fs_launch_pyramid_fold(const fs_pyramid_fold_params *p, int sm, int variant, fs_launch *launch);
+
+// out = relu(in . w + bias + the sum of the four bilinear resizes of the folded cells, rounded to half). in and out:
+// 128 channels.
+typedef struct fs_pyramid_out_params {
+    fs_map in, out;
+    fs_fused_pw pw;                // n = 128
+    const float *cells;            // [50][128]
+    const fs_k_tap *tap_y, *tap_x; // [4][h], [4][w], see fs_pyramid_up_params
+} fs_pyramid_out_params;
+bool fs_launch_pyramid_out(const fs_pyramid_out_params *p, int sm, int variant, fs_launch *launch);
 
 #ifdef __cplusplus
 }

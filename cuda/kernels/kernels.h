@@ -37,14 +37,15 @@ typedef struct fs_k_tap {
 
 // ---- frame.cu: a frame in any format and pitch, to packed u8 at the network's size ----------------------------------
 
-// format: FS_RGB8 1, BGR8 2, RGBA8 3, BGRA8 4, GRAY8 5, NV12 6, I420 7 (runtime/backend.h). Resized, when the sizes
-// differ, by the half-pixel bilinear of host/image/resize.c: integer weights of 1/2048 and the same rounding, so the
-// bytes are equal to the last bit. YUV is converted first (chroma bilinear at its siting: centred for I420 and NV12,
-// horizontally co-sited never assumed), rounded to u8, then resized. Planes may have any alignment and stride. Frames
-// up to 65536 a side, outputs up to 16384: beyond, variant 0 declines too.
+// format: FS_RGB8 1, BGR8 2, RGBA8 3, BGRA8 4, GRAY8 5, NV12 6, I420 7, PLANAR_F32 8 (runtime/backend.h). Resized, when
+// the sizes differ, by the half-pixel bilinear of host/image/resize.c: integer weights of 1/2048 and the same rounding,
+// so the bytes are equal to the last bit. YUV is converted first (chroma bilinear at its siting: centred for I420 and
+// NV12, horizontally co-sited never assumed), rounded to u8, then resized; so are floats, [channels] planes of 0..1.
+// Planes may have any alignment and stride, planes of floats multiples of 4 bytes. Frames up to 65536 a side, outputs
+// up to 16384: beyond, variant 0 declines too.
 typedef struct fs_frame_params {
-    const uint8_t *plane[3];
-    long long stride[3]; // bytes
+    const uint8_t *plane[4];
+    long long stride[4]; // bytes
     int format, width, height;
     int bt709, full_range; // NV12, I420
     uint8_t *out;          // [out_h][out_w][channels], R,G,B(,A); A is 255 where the format has none

@@ -8,47 +8,11 @@
 // rectangles of each of the 50 bins. All additions have a fixed order. The branches are 50 vectors of 128 floats (0.4 M
 // multiply-adds), one block each with its weights in registers. Going up, a thread makes 8
 // channels of a pixel from 13 cells, which are in the L1 cache (25 KB); 0.5 MB (1 MB for the concat) are written.
-#include "cuda/kernels/device.cuh"
-#include "cuda/kernels/ptx.cuh"
+#include "cuda/kernels/pyramid.cuh"
+
+using namespace pyramid;
 
 namespace {
-
-FS_DEVICE void load8(const __half *p, float v[8]) {
-    const uint4 raw = *reinterpret_cast<const uint4 *>(p);
-    const uint32_t word[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        __half2 two;
-        memcpy(static_cast<void *>(&two), &word[i], sizeof two);
-        const float2 f = __half22float2(two);
-        v[2 * i] = f.x, v[2 * i + 1] = f.y;
-    }
-}
-FS_DEVICE void load8(const float *p, float v[8]) {
-    const float4 a = reinterpret_cast<const float4 *>(p)[0], b = reinterpret_cast<const float4 *>(p)[1];
-    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-}
-FS_DEVICE void store8(__half *p, const float v[8]) {
-    uint32_t word[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const __half2 two = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
-        memcpy(&word[i], &two, sizeof two);
-    }
-    *reinterpret_cast<uint4 *>(p) = make_uint4(word[0], word[1], word[2], word[3]);
-}
-FS_DEVICE void store8(float *p, const float v[8]) {
-    reinterpret_cast<float4 *>(p)[0] = make_float4(v[0], v[1], v[2], v[3]);
-    reinterpret_cast<float4 *>(p)[1] = make_float4(v[4], v[5], v[6], v[7]);
-}
-
-// fs_pool_bin.
-__host__ __device__ constexpr int bin_begin(int i, int bins, int n) {
-    return static_cast<int>(static_cast<long long>(i) * n / bins);
-}
-__host__ __device__ constexpr int bin_end(int i, int bins, int n) {
-    return static_cast<int>((static_cast<long long>(i + 1) * n + bins - 1) / bins);
-}
 
 // Sums pixels first, first + step .. below count of a rectangle `width` wide whose corner is `corner`, 8 channels.
 template <typename T>
@@ -105,28 +69,6 @@ template <typename T> FS_KERNEL(POOL_THREADS, 2) pool(const FS_PARAM fs_pool_par
 
 // ---- all four -------------------------------------------------------------------------------------------------------
 
-// One axis cut at every border of bins 1, 2, 3 and 6: f(0) = 0 | f(1) | c(1) | f(2) | c(2) .. c(5) | f(6) = n, where
-// f(i) = floor(i n / 6), c(i) = ceil(i n / 6). Interval 2 i is the inner part of bin i, interval 2 i - 1 what bins i -
-// 1 and i share. That order holds from 6 pixels on.
-__host__ __device__ constexpr int intervals(int n) {
-    return n < 6 ? n : 11;
-}
-__host__ __device__ constexpr int interval_begin(int i, int n) {
-    return n < 6 ? i : i % 2 == 1 ? bin_begin(i / 2 + 1, 6, n) : i == 0 ? 0 : bin_end(i / 2 - 1, 6, n);
-}
-// Intervals [begin, end) of bin i of `bins`.
-__host__ __device__ constexpr int first_interval(int i, int bins, int n) {
-    return n < 6 ? bin_begin(i, bins, n) : i == 0 ? 0 : 2 * i * (6 / bins) - 1;
-}
-__host__ __device__ constexpr int last_interval(int i, int bins, int n) {
-    return n < 6 ? bin_end(i, bins, n) : i + 1 == bins ? 11 : 2 * (i + 1) * (6 / bins);
-}
-// Blocks that share a rectangle: one at 32x64, several on large maps.
-__host__ __device__ constexpr int slices(int h, int w) {
-    const long long n = static_cast<long long>(h) * w / (36 * 128);
-    return n < 1 ? 1 : n > 8 ? 8 : static_cast<int>(n);
-}
-
 constexpr int PARTIAL_THREADS = 128, PARTIAL_CHANNELS = 128; // 16 groups of 8 channels x 8 pixels at a time
 
 // Block (rectangle, group of 128 channels, slice): partial[slice][rectangle][channel].
@@ -159,17 +101,6 @@ template <typename T> FS_KERNEL(PARTIAL_THREADS, 8) pyramid_partial(const FS_PAR
     if (out < p.in.c)
         p.partial[(static_cast<long long>(blockIdx.z) * gridDim.x + blockIdx.x) * p.in.c + out] =
             (partial[0][thread] + partial[1][thread]) + (partial[2][thread] + partial[3][thread]);
-}
-
-// Cell `cell` of the 50: which pooling (0 .. 3), and which bin of it.
-struct Cell {
-    int pooling, bins, index;
-};
-FS_DEVICE Cell cell_of(int cell) {
-    if (cell < 1) return {0, 1, cell};
-    if (cell < 5) return {1, 2, cell - 1};
-    if (cell < 14) return {2, 3, cell - 5};
-    return {3, 6, cell - 14};
 }
 
 constexpr int CELL_CHANNELS = 64, CELL_LANES = 8;
@@ -210,8 +141,6 @@ pyramid_cells(const FS_PARAM fs_pyramid_pool_params p) {
 
 // ---- branches -------------------------------------------------------------------------------------------------------
 
-constexpr int WIDE = 128, NARROW = 32; // channels of the map and of a branch
-
 // Block (cell), 128 threads: 4 parts of the sum x 32 outputs, then 128 outputs.
 FS_KERNEL(WIDE, 1)
 pyramid_branch(const FS_PARAM fs_pyramid_branch_params p) {
@@ -251,21 +180,6 @@ pyramid_branch(const FS_PARAM fs_pyramid_branch_params p) {
 // ---- back up --------------------------------------------------------------------------------------------------------
 
 constexpr int UP_THREADS = 128;
-
-// Adds the bilinear mix of 8 channels of one pooling's cells (bins x bins from `cells` on, `channels` each).
-FS_DEVICE void add_bilinear(const float *cells, int bins, int channels, const fs_k_tap &y, const fs_k_tap &x,
-                            float sum[8]) {
-    float a[8], b[8], c[8], d[8];
-    load8(cells + (y.lower * bins + x.lower) * channels, a);
-    load8(cells + (y.lower * bins + x.upper) * channels, b);
-    load8(cells + (y.upper * bins + x.lower) * channels, c);
-    load8(cells + (y.upper * bins + x.upper) * channels, d);
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-        const float upper = fmaf(b[i] - a[i], x.fraction, a[i]), lower = fmaf(d[i] - c[i], x.fraction, c[i]);
-        sum[i] += fmaf(lower - upper, y.fraction, upper);
-    }
-}
 
 // A thread makes 8 channels of a pixel.
 template <typename T, bool FOLDED> FS_KERNEL(UP_THREADS, 4) pyramid_up(const FS_PARAM fs_pyramid_up_params p) {

@@ -45,7 +45,7 @@ typedef struct fs_bench {
     int mode, io, task, in_flight;
     double warmup, duration; // seconds
     const char *input, *json, *plot;
-    bool quiet;
+    bool quiet, profile_window;
 
     fs_model_open model;
     fscnn_session *session;
@@ -190,6 +190,13 @@ failed:
     return false;
 }
 
+// What a profiler records is the measurement alone, without opening and warming up.
+static bool window(const fs_bench *self, int on) {
+    if (!self->profile_window || fscnn_engine_profiler_window(self->model.engine, on) == FSCNN_OK) return true;
+    fs_complain("option '--profile-window': %s", fscnn_error());
+    return false;
+}
+
 static int measure(fs_bench *self) {
     struct sigaction action = {.sa_handler = on_interrupt,
                                .sa_flags = (int)SA_RESETHAND}; // a second Ctrl-C ends at once
@@ -203,7 +210,7 @@ static int measure(fs_bench *self) {
     char text[64];
     snprintf(text, sizeof text, "measuring for %g s", self->duration);
     fs_progress_say(&progress, text); // redrawing would disturb what is measured
-    if (fine && interrupted == 0) fine = drive(self, self->duration, true, NULL);
+    if (fine && interrupted == 0) fine = window(self, 1) && drive(self, self->duration, true, NULL) && window(self, 0);
     fs_progress_clear(&progress);
     sigaction(SIGINT, &before, NULL);
     if (fine && self->count == 0) fs_complain("interrupted before the first measured frame");
@@ -455,6 +462,11 @@ int fs_verb_bench(int argc, char **argv) {
          .value = &self.plot,
          .placeholder = "SVG",
          .help = "write a histogram and a time line of the latencies"},
+        {.name = "profile-window",
+         .kind = FS_OPTION_FLAG,
+         .value = &self.profile_window,
+         .help = "CUDA: bracket the measurement by cudaProfilerStart and Stop, for\n"
+                 "nsys profile --capture-range=cudaProfilerApi"},
         {.name = "quiet",
          .letter = 'q',
          .kind = FS_OPTION_FLAG,

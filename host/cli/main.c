@@ -12,6 +12,7 @@ static const struct {
 } verbs[] = {
     {"segment", fs_verb_segment, "label every pixel of pictures: class maps, overlays, scores"},
     {"bench", fs_verb_bench, "measure frames per second and latency"},
+    {"profile", fs_verb_profile, "time each step of a frame beside its roofline"},
     {"plan", fs_verb_plan, "print what runs for one frame: steps, bytes, FLOPs, roofline"},
     {"info", fs_verb_info, "print what a model is: variant, classes, precision, memory"},
     {"doctor", fs_verb_doctor, "check this machine: backends, and what is missing"},

@@ -23,6 +23,13 @@ static int terminal_columns(void) {
 
 void fs_progress_line(char *line, size_t size, const char *label, uint64_t done, uint64_t total, double elapsed,
                       int columns, bool color) {
+    if (total == 0 && done > 0) { // no end is known
+        const double rate = elapsed > 0 ? (double)done / elapsed : 0;
+        char text[96];
+        snprintf(text, sizeof text, "%s %llu %.1f/s", label, (unsigned long long)done, rate);
+        snprintf(line, size, "%.*s", columns > 1 ? columns - 1 : 0, text);
+        return;
+    }
     if (done > total) done = total;
     double share = total == 0 ? 1 : (double)done / (double)total;
     char tail[96];

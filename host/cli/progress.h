@@ -23,7 +23,8 @@ void fs_progress_say(fs_progress *progress, const char *text);
 // Erases the line, so that a message can be printed; the next update draws it again.
 void fs_progress_clear(fs_progress *progress);
 
-// The line itself, at most columns - 1 wide: "label [#####-----]  50% 5/10 2.1/s 2s left".
+// The line itself, at most columns - 1 wide: "label [#####-----]  50% 5/10 2.1/s 2s left"; with total 0, for work of
+// unknown length, "label 5 2.1/s".
 void fs_progress_line(char *line, size_t size, const char *label, uint64_t done, uint64_t total, double elapsed,
                       int columns, bool color);
 

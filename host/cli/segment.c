@@ -4,12 +4,13 @@
 
 #include "host/cli/cli.h"
 #include "host/cli/jobs.h"
+#include "host/cli/labeller.h"
 #include "host/cli/progress.h"
-#include "host/cli/resample.h"
+#include "host/cli/video.h"
 #include "host/image/image.h"
 #include "runtime/base/mem.h"
 
-enum { MIN_SIDE = 64, MAX_SIDE = 16384, MAX_CLASSES = 255, CITYSCAPES_CLASSES = 19 };
+enum { CITYSCAPES_CLASSES = 19 };
 static const float OVERLAY_ALPHA = 0.5f;
 // Tuning takes longer than it saves for a few pictures.
 static const size_t TUNE_FROM = 16;
@@ -20,16 +21,10 @@ static const uint8_t cityscapes_ids[CITYSCAPES_CLASSES] = {7,  8,  11, 12, 13, 1
 static const char *const label_id_names[] = {"trainid", "cityscapes", NULL};
 
 typedef struct fs_segmenter {
-    const fs_setup *setup;
-    fs_size size; // 0x0: each picture's own
+    fs_labeller labeller;
     bool cityscapes;
     bool alone; // one picture: print its classes
     bool quiet;
-    bool tune;
-    fs_model_open model;
-    fscnn_session *session;
-    fscnn_session_info session_info;
-    uint8_t palette[MAX_CLASSES][3];
 } fs_segmenter;
 
 // Everything that one picture becomes, made before the first file is written.
@@ -45,77 +40,8 @@ static bool out_of_memory(const char *path) {
     return false;
 }
 
-static bool use_session(fs_segmenter *self, int height, int width) {
-    if (self->session != NULL && self->session_info.height == height && self->session_info.width == width) return true;
-    fscnn_session_close(&self->session);
-    return fs_setup_session(self->setup, self->model.engine, height, width, 1, self->tune ? 0 : -1, &self->session,
-                            &self->session_info) == FS_EXIT_OK;
-}
-
-static bool run_network(fs_segmenter *self, const char *path, const fs_image *image, uint8_t *labels, float *logits,
-                        double *seconds) {
-    fscnn_frame frame;
-    fscnn_frame_init(&frame, image->channels == 4 ? FSCNN_RGBA8 : FSCNN_RGB8, image->width, image->height,
-                     image->pixels);
-    fscnn_outputs outputs;
-    fscnn_outputs_init(&outputs);
-    outputs.labels = labels;
-    outputs.logits = logits;
-    double start = fs_seconds();
-    if (fscnn_run(self->session, &frame, &outputs) != FSCNN_OK) {
-        fs_complain("%s: %s", path, fscnn_error());
-        return false;
-    }
-    *seconds = fs_seconds() - start;
-    return true;
-}
-
-// Brings the scores to the picture's size and takes the best class there; with `keep` the resized scores stay too.
-static void labels_from_scores(const float *scores, fs_size size, int classes, int height, int width, uint8_t *labels,
-                               float *best, float *row, float *keep) {
-    size_t plane = (size_t)height * (size_t)width;
-    for (int c = 0; c < classes; c++) {
-        const float *in = scores + (size_t)c * (size_t)size.height * (size_t)size.width;
-        for (int y = 0; y < height; y++) {
-            size_t at = (size_t)y * (size_t)width;
-            float *out = keep != NULL ? keep + (size_t)c * plane + at : row;
-            fs_plane_resize_row(in, size.height, size.width, y, height, width, out);
-            for (int x = 0; x < width; x++) {
-                if (c > 0 && !(out[x] > best[at + (size_t)x])) continue;
-                best[at + (size_t)x] = out[x];
-                labels[at + (size_t)x] = (uint8_t)c;
-            }
-        }
-    }
-}
-
-static bool label_resized(fs_segmenter *self, const char *path, fs_size size, fs_segmented *result) {
-    const fs_image *picture = &result->picture;
-    size_t pixels = (size_t)picture->height * (size_t)picture->width;
-    size_t classes = (size_t)self->model.info.classes;
-    fs_image resized = {0};
-    float *scores = fs_malloc((size_t)size.height * (size_t)size.width, classes * sizeof *scores);
-    float *best = fs_malloc(pixels, sizeof *best);
-    float *row = fs_malloc((size_t)picture->width, sizeof *row);
-    bool fine = false;
-    if (scores == NULL || best == NULL || row == NULL) {
-        out_of_memory(path);
-    } else if (fs_image_resize(picture, size.width, size.height, &resized) != FS_OK) {
-        fs_complain("%s: %s", path, fs_error_text());
-    } else if (run_network(self, path, &resized, NULL, scores, &result->seconds)) {
-        labels_from_scores(scores, size, (int)classes, picture->height, picture->width, result->labels, best, row,
-                           result->logits);
-        fine = true;
-    }
-    fs_image_free(&resized);
-    fs_free(scores);
-    fs_free(best);
-    fs_free(row);
-    return fine;
-}
-
 static bool read_picture(const fs_segmenter *self, const char *path, fs_image *picture) {
-    int channels = self->model.info.channels;
+    int channels = self->labeller.model.info.channels;
     if (fs_image_read(path, channels == 4 ? 0 : channels, picture) != FS_OK) {
         fs_complain("%s", fs_error_text());
         return false;
@@ -136,30 +62,17 @@ static bool read_picture(const fs_segmenter *self, const char *path, fs_image *p
 static bool make_result(fs_segmenter *self, const fs_job *job, fs_segmented *result) {
     fs_image *picture = &result->picture;
     if (!read_picture(self, job->in, picture)) return false;
-    fs_size size = self->size;
-    if (size.height == 0) {
-        size = (fs_size){picture->height, picture->width};
-        if (size.height < MIN_SIDE || size.width < MIN_SIDE || size.height > MAX_SIDE || size.width > MAX_SIDE) {
-            fs_complain(
-                "%s: %dx%d pixels (height x width), but the network takes %d to %d a side; pass --size HxW to resize",
-                job->in, size.height, size.width, MIN_SIDE, MAX_SIDE);
-            return false;
-        }
-    }
     size_t pixels = (size_t)picture->height * (size_t)picture->width;
-    size_t classes = (size_t)self->model.info.classes;
+    size_t classes = (size_t)self->labeller.model.info.classes;
     result->labels = fs_malloc(pixels, 1);
     if (job->out[FS_KIND_LOGITS] != NULL) result->logits = fs_malloc(pixels, classes * sizeof *result->logits);
     if (result->labels == NULL || (job->out[FS_KIND_LOGITS] != NULL && result->logits == NULL))
         return out_of_memory(job->in);
 
-    if (!use_session(self, size.height, size.width)) return false;
-    bool native = size.height == picture->height && size.width == picture->width;
-    bool fine = native ? run_network(self, job->in, picture, result->labels, result->logits, &result->seconds)
-                       : label_resized(self, job->in, size, result);
-    if (!fine) return false;
+    if (!fs_labeller_run(&self->labeller, job->in, picture, result->labels, result->logits, &result->seconds))
+        return false;
 
-    const uint8_t(*palette)[3] = (const uint8_t(*)[3])self->palette;
+    const uint8_t(*palette)[3] = (const uint8_t(*)[3])self->labeller.palette;
     fs_status status = FS_OK;
     if (job->out[FS_KIND_OVERLAY] != NULL)
         status = fs_image_overlay(picture, result->labels, palette, (int)classes, OVERLAY_ALPHA, &result->overlay);
@@ -171,7 +84,7 @@ static bool make_result(fs_segmenter *self, const fs_job *job, fs_segmented *res
 
 static bool write_result(const fs_segmenter *self, const fs_job *job, fs_segmented *result) {
     int width = result->picture.width, height = result->picture.height;
-    const size_t shape[3] = {(size_t)self->model.info.classes, (size_t)height, (size_t)width};
+    const size_t shape[3] = {(size_t)self->labeller.model.info.classes, (size_t)height, (size_t)width};
     if (self->cityscapes)
         for (size_t i = 0; i < shape[1] * shape[2]; i++) result->labels[i] = cityscapes_ids[result->labels[i]];
     const fs_image labels = {.width = width, .height = height, .channels = 1, .pixels = result->labels};
@@ -194,15 +107,15 @@ static void print_shares(const fs_segmenter *self, const fs_job *job, const uint
                          const fs_segmented *result) {
     uint64_t total = (uint64_t)result->picture.width * (uint64_t)result->picture.height;
     printf("%s: %dx%d, %s, %.1f ms\n", job->in, result->picture.height, result->picture.width,
-           fs_precision_names[self->model.info.precision], 1e3 * result->seconds);
+           fs_precision_names[self->labeller.model.info.precision], 1e3 * result->seconds);
     bool shown[256] = {false};
     for (;;) {
         int most = -1;
-        for (int i = 0; i < self->model.info.classes; i++)
+        for (int i = 0; i < self->labeller.model.info.classes; i++)
             if (!shown[i] && counts[i] > 0 && (most < 0 || counts[i] > counts[most])) most = i;
         if (most < 0) break;
         shown[most] = true;
-        const char *name = fscnn_engine_class_name(self->model.engine, most);
+        const char *name = fscnn_engine_class_name(self->labeller.model.engine, most);
         printf("  %-20s %6.2f %%\n", name != NULL ? name : "", 100.0 * (double)counts[most] / (double)total);
     }
     for (int kind = 0; kind < FS_KINDS; kind++)
@@ -227,19 +140,20 @@ static bool segment_one(fs_segmenter *self, const fs_job *job) {
     return fine;
 }
 
-static int segment_all(fs_segmenter *self, const fs_jobs *jobs, const char *where) {
-    int code = fs_setup_open(self->setup, "segment", false, &self->model);
+static int open_model(fs_segmenter *self) {
+    const int code = fs_labeller_open(&self->labeller, "segment");
     if (code != FS_EXIT_OK) return code;
-    int classes = self->model.info.classes;
-    if (self->cityscapes && classes != CITYSCAPES_CLASSES) {
-        fs_complain("--label-ids cityscapes needs a model with %d classes; '%s' has %d", CITYSCAPES_CLASSES,
-                    self->model.weights, classes);
-        fscnn_engine_close(&self->model.engine);
-        return FS_EXIT_FAILED;
-    }
-    for (int i = 0; i < classes && i < MAX_CLASSES; i++)
-        fscnn_engine_class_color(self->model.engine, i, self->palette[i]);
+    const int classes = self->labeller.model.info.classes;
+    if (!self->cityscapes || classes == CITYSCAPES_CLASSES) return FS_EXIT_OK;
+    fs_complain("--label-ids cityscapes needs a model with %d classes; '%s' has %d", CITYSCAPES_CLASSES,
+                self->labeller.model.weights, classes);
+    fs_labeller_close(&self->labeller);
+    return FS_EXIT_FAILED;
+}
 
+static int segment_all(fs_segmenter *self, const fs_jobs *jobs, const char *where) {
+    const int code = open_model(self);
+    if (code != FS_EXIT_OK) return code;
     size_t failed = jobs->unlisted;
     double start = fs_seconds();
     fs_progress progress;
@@ -250,8 +164,7 @@ static int segment_all(fs_segmenter *self, const fs_jobs *jobs, const char *wher
     }
     fs_progress_clear(&progress);
     double seconds = fs_seconds() - start;
-    fscnn_session_close(&self->session);
-    fscnn_engine_close(&self->model.engine);
+    fs_labeller_close(&self->labeller);
 
     size_t all = jobs->count + jobs->unlisted;
     if (!self->alone && !self->quiet && failed < all)
@@ -324,10 +237,44 @@ static int plan_work(const fs_request *request, int count, char **operands, fs_j
     return FS_EXIT_OK;
 }
 
+// One video: each output is a video too.
+static int segment_video(fs_segmenter *self, const fs_request *request, const char *in) {
+    uint8_t ids[256] = {0};
+    memcpy(ids, cityscapes_ids, sizeof cityscapes_ids);
+    fs_video_request video = {
+        .in = in, .label_ids = self->cityscapes ? ids : NULL, .alpha = OVERLAY_ALPHA, .quiet = request->quiet};
+    char *named[FS_KINDS] = {NULL};
+    int code = FS_EXIT_OK;
+    if (request->folder != NULL && !fs_folder_make(request->folder)) return FS_EXIT_FAILED;
+    for (int kind = 0; kind < FS_KINDS && code == FS_EXIT_OK; kind++) {
+        if (!request->wanted[kind]) continue;
+        if (request->path[kind] == NULL) named[kind] = fs_video_name(in, (fs_kind)kind, request->folder);
+        video.out[kind] = request->path[kind] != NULL ? request->path[kind] : named[kind];
+        if (video.out[kind] == NULL) {
+            fs_complain("%s: out of memory", in);
+            code = FS_EXIT_FAILED;
+        } else if (!fs_video_check_name((fs_kind)kind, video.out[kind])) {
+            code = FS_EXIT_USAGE;
+        } else if (strcmp(video.out[kind], in) == 0 && strcmp(in, "-") != 0) {
+            fs_complain("output '%s' is the input; give another name", in);
+            code = FS_EXIT_USAGE;
+        } else if (strcmp(video.out[kind], "-") != 0 && !fs_output_check(video.out[kind])) {
+            code = FS_EXIT_FAILED;
+        }
+    }
+    if (code == FS_EXIT_OK) code = open_model(self);
+    if (code == FS_EXIT_OK) {
+        code = fs_video_segment(&self->labeller, &video);
+        fs_labeller_close(&self->labeller);
+    }
+    for (int kind = 0; kind < FS_KINDS; kind++) fs_free(named[kind]);
+    return code;
+}
+
 int fs_verb_segment(int argc, char **argv) {
     fs_setup setup = {0};
     fs_request request = {.folder_given = has_folder_option(argc, argv)};
-    fs_segmenter self = {.setup = &setup};
+    fs_segmenter self = {.labeller = {.setup = &setup}};
     fs_option options[] = {
         {.name = "labels", .placeholder = "PNG", .help = "class indices, 8-bit gray, at the picture's size"},
         {.name = "overlay", .placeholder = "FILE", .help = "the picture with class colours over it (.png, .jpg, .ppm)"},
@@ -350,10 +297,10 @@ int fs_verb_segment(int argc, char **argv) {
                  "ids for a model with its 19 classes"},
         {.name = "size",
          .kind = FS_OPTION_NATIVE,
-         .value = &self.size,
+         .value = &self.labeller.size,
          .placeholder = "HxW|native",
-         .low = MIN_SIDE,
-         .high = MAX_SIDE,
+         .low = FS_LABELLER_MIN_SIDE,
+         .high = FS_LABELLER_MAX_SIDE,
          .help = "network size; pictures are resized to it, outputs back (default: native)"},
         {.name = "quiet",
          .letter = 'q',
@@ -371,11 +318,15 @@ int fs_verb_segment(int argc, char **argv) {
         .name = "segment",
         .synopsis = "IN... [OPTION]...",
         .about =
-            "Labels every pixel of pictures (PNG, JPEG, PPM) or of all pictures in folders. Without an output option\n"
-            "it writes <stem>_overlay.png into the current folder. Files are replaced only by whole new ones.",
+            "Labels every pixel of pictures (PNG, JPEG, PPM), of all pictures in folders, or of one video (.y4m, or "
+            "what\n"
+            "ffmpeg reads; '-' is Y4M through a pipe). Without an output option it writes <stem>_overlay.png (.mp4)\n"
+            "into the current folder. Files are replaced only by whole new ones.",
         .examples = "  fastscnn segment street.jpg --weights model.safetensors --overlay out.png\n"
                     "  fastscnn segment street.png --labels labels.png --label-ids cityscapes\n"
-                    "  fastscnn segment frames/ -o out/ --labels --color --size 1024x2048",
+                    "  fastscnn segment frames/ -o out/ --labels --color --size 1024x2048\n"
+                    "  fastscnn segment drive.mp4 --overlay labelled.mp4 --labels labels.mkv\n"
+                    "  ffmpeg -i rtsp://camera -f yuv4mpegpipe - | fastscnn segment - --overlay - | ffplay -",
         .options = options,
         .count = sizeof options / sizeof *options,
         .shared = shared,
@@ -385,7 +336,10 @@ int fs_verb_segment(int argc, char **argv) {
     int operand, code;
     if (!fs_cli_parse(&command, argc, argv, &operand, &code)) return code;
     if (operand == argc) return fs_usage("segment", "segment needs a picture or a folder");
-    if (!check_names(request.path)) return FS_EXIT_USAGE;
+    bool video = false;
+    for (int i = operand; i < argc; i++) video |= fs_video_is_name(argv[i]);
+    if (video && argc - operand > 1) return fs_usage("segment", "one video at a time, and no pictures beside it");
+    if (!video && !check_names(request.path)) return FS_EXIT_USAGE;
     bool any = false;
     for (int kind = 0; kind < FS_KINDS; kind++) {
         if (request.path[kind] != NULL) request.wanted[kind] = true;
@@ -398,12 +352,16 @@ int fs_verb_segment(int argc, char **argv) {
     if (request.label_ids != 0 && !request.wanted[FS_KIND_LABELS])
         return fs_usage("segment", "option '--label-ids' is about the labels; add --labels");
 
+    self.quiet = request.quiet;
+    self.cityscapes = request.label_ids == 1;
+    if (video) {
+        self.labeller.tune = true;
+        return segment_video(&self, &request, argv[operand]);
+    }
     fs_jobs jobs = {0};
     code = plan_work(&request, argc - operand, argv + operand, &jobs, &self.alone);
     if (code == FS_EXIT_OK) {
-        self.quiet = request.quiet;
-        self.cityscapes = request.label_ids == 1;
-        self.tune = jobs.count >= TUNE_FROM;
+        self.labeller.tune = jobs.count >= TUNE_FROM;
         code = segment_all(&self, &jobs, request.folder != NULL ? request.folder : "the current folder");
     }
     fs_jobs_free(&jobs);

@@ -2,6 +2,7 @@
 // outputs.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@ enum { SIDE = 64, PIXELS = SIDE * SIDE, CLASSES = 19 };
 
 static fscnn_engine *engine;
 static fscnn_session *session;
-static uint8_t pixels[PIXELS * 4], labels[PIXELS];
+static _Alignas(16) uint8_t pixels[PIXELS * 4];
+static uint8_t labels[PIXELS];
 static float logits[PIXELS * CLASSES];
 
 static fscnn_session *open_session(int side, int in_flight) {
@@ -536,8 +538,9 @@ static frame_case frame_cases[] = {
     {"width 0", FSCNN_RGB8, 0, 64, 1, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "0x64"},
     {"height -1", FSCNN_RGB8, 64, -1, 1, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "64x-1"},
     {"width 65537", FSCNN_RGB8, 65537, 64, 1, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "65537"},
-    {"width 63", FSCNN_RGB8, 63, 64, 1, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "resize"},
-    {"height 65", FSCNN_RGB8, 64, 65, 1, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "resize"},
+    {"width 63", FSCNN_RGB8, 63, 64, 1, 0, 0, 0, 0, 0, FSCNN_OK, ""},
+    {"one pixel", FSCNN_I420, 1, 1, 3, 0, 0, 0, 0, 0, FSCNN_OK, ""},
+    {"larger than the network", FSCNN_NV12, 90, 67, 2, 0, 0, 1, 2, 0, FSCNN_OK, ""},
     {"huge", FSCNN_RGB8, INT32_MAX, INT32_MAX, 1, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "frame size"},
     {"no pixels", FSCNN_RGB8, 64, 64, 0, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "plane[0]"},
     {"RGB stride 191", FSCNN_RGB8, 64, 64, 1, 191, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "191"},
@@ -546,11 +549,14 @@ static frame_case frame_cases[] = {
     {"stride 1", FSCNN_BGR8, 64, 64, 1, 1, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "stride"},
     {"absurd stride", FSCNN_RGB8, 64, 64, 1, SIZE_MAX, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "stride[0]"},
     {"no memory so large", FSCNN_RGB8, 64, 64, 1, PTRDIFF_MAX / 63, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "stride[0]"},
-    {"NV12", FSCNN_NV12, 64, 64, 2, 0, 0, 0, 0, 0, FSCNN_ERR_UNSUPPORTED, "convert"},
+    {"NV12", FSCNN_NV12, 64, 64, 2, 0, 0, 0, 0, 0, FSCNN_OK, ""},
     {"NV12 lacks a plane", FSCNN_NV12, 64, 64, 1, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "plane[1]"},
-    {"I420", FSCNN_I420, 64, 64, 3, 0, 0, 0, 0, 0, FSCNN_ERR_UNSUPPORTED, "convert"},
+    {"I420", FSCNN_I420, 64, 64, 3, 0, 0, 0, 0, 0, FSCNN_OK, ""},
     {"I420 lacks a plane", FSCNN_I420, 64, 64, 2, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "plane[2]"},
-    {"planar floats", FSCNN_PLANAR_F32, 64, 64, 3, 0, 0, 0, 0, 0, FSCNN_ERR_UNSUPPORTED, "convert"},
+    {"planar floats", FSCNN_PLANAR_F32, 64, 64, 3, 0, 0, 0, 0, 0, FSCNN_OK, ""},
+    {"floats lack a plane", FSCNN_PLANAR_F32, 64, 64, 2, 0, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "plane[2]"},
+    {"float stride 255", FSCNN_PLANAR_F32, 64, 64, 3, 255, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "255"},
+    {"float stride 257", FSCNN_PLANAR_F32, 64, 64, 3, 257, 0, 0, 0, 0, FSCNN_ERR_ARGUMENT, "multiple of 4"},
     {"device memory", FSCNN_RGB8, 64, 64, 1, 0, 2, 0, 0, 0, FSCNN_ERR_UNSUPPORTED, "host memory"},
     {"memory 3", FSCNN_RGB8, 64, 64, 1, 0, 3, 0, 0, 0, FSCNN_ERR_ARGUMENT, "memory"},
     {"memory -1", FSCNN_RGB8, 64, 64, 1, 0, -1, 0, 0, 0, FSCNN_ERR_ARGUMENT, "memory"},
@@ -622,6 +628,8 @@ static output_case output_cases[] = {
     {"labels alone", true, false, 64, 0, FSCNN_OK, ""},
     {"logits alone", false, true, 0, 0, FSCNN_OK, ""},
     {"logits, idle stride", false, true, 64, 0, FSCNN_OK, ""},
+    {"older, without confidence", true, true, 0, offsetof(fscnn_outputs, confidence), FSCNN_OK, ""},
+    {"older, nothing it knows", false, false, 0, offsetof(fscnn_outputs, confidence), FSCNN_ERR_ARGUMENT, "nothing"},
 };
 ParameterizedTestParameters(api_outputs, fields) {
     return cr_make_param_array(output_case, output_cases, sizeof output_cases / sizeof output_cases[0]);
@@ -648,6 +656,38 @@ ParameterizedTest(output_case *c, api_outputs, fields, .init = open_both, .fini 
     cr_expect_eq(status, FSCNN_OK, "%s: %s", c->what, fscnn_error());
     cr_expect_eq(touched(labels, sizeof labels), c->labels ? sizeof labels : 0, "%s", c->what);
     cr_expect(c->logits == (touched(logits, sizeof logits) > 0), "%s", c->what);
+}
+
+// Confidence alone, with a stride and beside the others; a caller of the older struct gets none.
+Test(api_outputs, confidence, .init = open_both, .fini = close_both) {
+    enum { STRIDE = SIDE + 7 };
+    static uint8_t confidence[SIDE * STRIDE], packed[PIXELS];
+    const fscnn_frame frame = good_frame();
+    fscnn_outputs outputs;
+    fscnn_outputs_init(&outputs);
+    memset(confidence, 0xee, sizeof confidence);
+    outputs.confidence = confidence, outputs.confidence_stride = SIDE - 1;
+    expect_failure(fscnn_run(session, &frame, &outputs), FSCNN_ERR_ARGUMENT, "confidence_stride", "short stride");
+    outputs.confidence_stride = SIZE_MAX;
+    expect_failure(fscnn_run(session, &frame, &outputs), FSCNN_ERR_ARGUMENT, "confidence_stride", "absurd stride");
+    outputs.confidence_stride = STRIDE, outputs.struct_size = offsetof(fscnn_outputs, confidence);
+    expect_failure(fscnn_run(session, &frame, &outputs), FSCNN_ERR_ARGUMENT, "nothing", "an older struct");
+    cr_expect_eq(touched(confidence, sizeof confidence), 0);
+    outputs.struct_size = sizeof outputs;
+    cr_assert_eq(fscnn_run(session, &frame, &outputs), FSCNN_OK, "%s", fscnn_error());
+    fscnn_outputs all = good_outputs();
+    all.confidence = packed;
+    cr_assert_eq(fscnn_run(session, &frame, &all), FSCNN_OK, "%s", fscnn_error());
+    for (int y = 0; y < SIDE; y++) {
+        cr_expect_arr_eq(confidence + y * STRIDE, packed + y * SIDE, SIDE, "row %d", y);
+        cr_expect_eq(touched(confidence + y * STRIDE + SIDE, STRIDE - SIDE), 0, "behind row %d", y);
+    }
+    for (int i = 0; i < PIXELS; i++) {
+        double sum = 0;
+        for (int c = 0; c < CLASSES; c++)
+            sum += exp((double)logits[c * PIXELS + i] - (double)logits[labels[i] * PIXELS + i]);
+        cr_expect_leq(fabs(255 / sum - packed[i]), 0.501, "pixel %d: %d, not %g", i, packed[i], 255 / sum);
+    }
 }
 
 Test(api_frames, null_arguments, .init = open_both, .fini = close_both) {

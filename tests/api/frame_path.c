@@ -190,7 +190,8 @@ static fscnn_engine *open_engine(fscnn_precision precision) {
 }
 
 enum { HEIGHT = 192, WIDTH = 256, CLASSES = 19, FRAMES = 20 };
-static uint8_t pixels[HEIGHT * WIDTH * 4], labels[2][HEIGHT * WIDTH];
+static _Alignas(16) uint8_t pixels[2 * HEIGHT * WIDTH * 12];
+static uint8_t labels[2][HEIGHT * WIDTH], confidence[HEIGHT * WIDTH];
 static float logits[HEIGHT * WIDTH * CLASSES];
 
 // The counters count: else nothing below would mean anything.
@@ -224,18 +225,20 @@ static void counters_work(void) {
 #endif
 }
 
-static void frames(fscnn_precision precision, fscnn_format format, bool with_logits, bool tuned) {
+static void frames(fscnn_precision precision, fscnn_format format, int width, bool with_logits, bool tuned) {
     char what[96];
-    snprintf(what, sizeof what, "precision %d, format %d, logits %d, tuned %d", precision, format, with_logits, tuned);
+    snprintf(what, sizeof what, "precision %d, format %d, width %d, logits %d, tuned %d", precision, format, width,
+             with_logits, tuned);
     fscnn_engine *engine = open_engine(precision);
     fscnn_session *session = open_session(engine, HEIGHT, WIDTH, 2, tuned ? 0 : -1);
     fscnn_frame frame;
-    fscnn_frame_init(&frame, format, WIDTH, HEIGHT, pixels);
+    fscnn_frame_init(&frame, format, width, HEIGHT, pixels);
+    for (int i = 1; i < 3; i++) frame.plane[i] = pixels;
     fscnn_outputs outputs[2];
     for (int i = 0; i < 2; i++) {
         fscnn_outputs_init(&outputs[i]);
         outputs[i].labels = labels[i];
-        if (with_logits) outputs[i].logits = logits;
+        if (with_logits) outputs[i].logits = logits, outputs[i].confidence = confidence;
     }
     check(fscnn_run(session, &frame, &outputs[0]) == FSCNN_OK, what);
     begin();
@@ -328,10 +331,14 @@ int main(void) {
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 31 + i / 700);
     if (!SANITIZED) cost_of_opening(); // first: it reads the peak of the process
     counters_work();
-    frames(FSCNN_PRECISION_FP32, FSCNN_RGB8, false, false);
-    frames(FSCNN_PRECISION_FP32, FSCNN_BGRA8, true, false);
-    frames(FSCNN_PRECISION_BF16, FSCNN_RGB8, true, false);
-    frames(FSCNN_PRECISION_BF16, FSCNN_GRAY8, false, true);
+    frames(FSCNN_PRECISION_FP32, FSCNN_RGB8, WIDTH, false, false);
+    frames(FSCNN_PRECISION_FP32, FSCNN_BGRA8, WIDTH, true, false);
+    frames(FSCNN_PRECISION_BF16, FSCNN_RGB8, WIDTH, true, false);
+    frames(FSCNN_PRECISION_BF16, FSCNN_GRAY8, WIDTH, false, true);
+    frames(FSCNN_PRECISION_FP32, FSCNN_RGB8, 2 * WIDTH, false, false);
+    frames(FSCNN_PRECISION_FP32, FSCNN_NV12, WIDTH, true, false);
+    frames(FSCNN_PRECISION_FP32, FSCNN_I420, 2 * WIDTH - 1, false, false);
+    frames(FSCNN_PRECISION_BF16, FSCNN_PLANAR_F32, WIDTH - 3, false, true);
     threads_that_do_not_start();
     if (failures) fprintf(stderr, "%d failures\n", failures);
     return failures != 0;

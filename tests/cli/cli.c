@@ -279,7 +279,7 @@ typedef struct bad_case {
 ParameterizedTestParameters(cli, refuses) {
     static bad_case cases[] = {
         {"", 2, "Usage: fastscnn VERB"},
-        {"frobnicate", 2, "unknown verb 'frobnicate'; the verbs are: segment, bench, plan, info, doctor"},
+        {"frobnicate", 2, "unknown verb 'frobnicate'; the verbs are: segment, bench, profile, plan, info, doctor"},
         {"--frobnicate", 2, "unknown option '--frobnicate'"},
         {"bench --foo", 2, "unknown option '--foo' for 'bench'; see 'fastscnn bench --help'"},
         {"segment -x", 2, "unknown option '-x' for 'segment'; see 'fastscnn segment --help'"},
@@ -320,6 +320,7 @@ ParameterizedTestParameters(cli, refuses) {
         {"segment @/street.png --overlay @/x.png --color @/x.png", 2, "would be written twice"},
         {"segment @/twins -o @/out", 2, "would be written twice"},
         {"bench --io device", 1, "needs the CUDA backend"},
+        {"bench --backend cpu -q --profile-window" SHORT, 1, "belong to the CUDA backend"},
         {"bench --json @/none/r.json", 1, "there is no folder"},
         {"bench --plot @/empty", 1, "it is a folder"},
         {"bench --weights @/none.safetensors", 1, "none.safetensors"},

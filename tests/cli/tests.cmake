@@ -4,3 +4,7 @@ fs_criterion_test(test_cli_units ${CMAKE_CURRENT_LIST_DIR}/units.c ${CMAKE_SOURC
   ${CMAKE_SOURCE_DIR}/host/cli/plot.c)
 fs_criterion_test(test_cli ${CMAKE_CURRENT_LIST_DIR}/cli.c)
 add_dependencies(test_cli fastscnn_cli)
+find_program(FASTSCNN_PYTHON3 python3 REQUIRED)
+add_test(NAME test_cli_profile COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/profile.py
+  $<TARGET_FILE:fastscnn_cli>)
+set_tests_properties(test_cli_profile PROPERTIES TIMEOUT 300)

@@ -101,6 +101,28 @@ ParameterizedTest(head_case *c, cpu_head, whole_maps) {
                 worst = fmaxf(worst, fabsf(logits[k * pixels + p] - want[p * classes + k]));
         cr_expect_leq(worst, 2e-6f, "%s: logits off by %g", tables[t]->name, (double)worst);
     }
+    // Confidence against the softmax of the logits, in bands; a NaN among the logits gives 0.
+    uint8_t *sure = fs_malloc(pixels, 1);
+    for (int t = 0; t < count; t++)
+        for (int odd = 0; odd < 2; odd++) {
+            float kept = packed[0];
+            if (odd) packed[0] = NAN;
+            for (int y = 0; y < h; y += 5)
+                fs_head_confidence(&head, tables[t], packed, y, y + 5 < h ? y + 5 : h, sure, (size_t)c->width, scratch);
+            for (int y = 0; y < h; y += 5)
+                fs_head_logits(&head, tables[t], packed, y, y + 5 < h ? y + 5 : h, logits, scratch);
+            packed[0] = kept;
+            double most = 0;
+            for (size_t i = 0; i < pixels; i++) {
+                double sum = 0, high = -INFINITY;
+                for (size_t k = 0; k < classes; k++) high = fmax(high, (double)logits[k * pixels + i]);
+                for (size_t k = 0; k < classes; k++) sum += exp((double)logits[k * pixels + i] - high);
+                const double exact = isnan(sum) ? 0 : 255 / sum;
+                if (fabs(exact - sure[i]) > most) most = fabs(exact - sure[i]);
+            }
+            cr_expect_leq(most, 0.501, "%s: confidence is off by %g", tables[t]->name, most);
+        }
+    fs_free(sure);
     for (int i = 0; i < 64; i++) cr_expect_eq(scratch[space + (size_t)i], 0x5a, "writes behind its scratch memory");
     fs_head_free(&head);
     fs_free(scratch);
@@ -211,4 +233,24 @@ Test(cpu_pyramid, branches) {
         }
     cr_expect(seen[0] && seen[1]);
     cr_expect_eq(fs_mem_live_blocks(), 0);
+}
+
+// exp, over all that a difference of logits may be.
+Test(cpu_head, exponentials) {
+    enum { COUNT = 20003 };
+    static float in[COUNT], high[COUNT], sum[COUNT];
+    const fs_kernels *tables[FS_TEST_TABLES];
+    const int count = fs_test_tables(tables);
+    for (int t = 0; t < count; t++) {
+        for (int i = 0; i < COUNT; i++) in[i] = -90.0f * (float)i / COUNT, high[i] = sum[i] = 0.0f;
+        in[1] = -INFINITY, in[2] = NAN, in[3] = -3e38f;
+        tables[t]->add_exp(in, high, sum, COUNT);
+        for (int i = 4; i < COUNT; i++) {
+            const double want = exp((double)in[i]);
+            cr_assert_leq(fabs((double)sum[i] - want), want * 1e-6 + 1e-37, "%s: exp(%g) = %g", tables[t]->name,
+                          (double)in[i], (double)sum[i]);
+        }
+        cr_expect(sum[0] == 1.0f && sum[1] >= 0.0f && sum[1] < 1e-37f && isnan(sum[2]) && sum[3] < 1e-37f, "%s",
+                  tables[t]->name);
+    }
 }

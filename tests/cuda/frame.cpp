@@ -11,6 +11,7 @@
 #include "tests/cuda/check.h"
 
 extern "C" {
+#include "cpu/frame.h"
 #include "host/image/image.h"
 #include "runtime/backend.h"
 #include "runtime/base/status.h"
@@ -22,7 +23,7 @@ extern "C" {
 
 namespace {
 
-const fs_format formats[] = {FS_RGB8, FS_BGR8, FS_RGBA8, FS_BGRA8, FS_GRAY8, FS_NV12, FS_I420};
+const fs_format formats[] = {FS_RGB8, FS_BGR8, FS_RGBA8, FS_BGRA8, FS_GRAY8, FS_NV12, FS_I420, FS_PLANAR_F32};
 
 enum content { noise, smooth, zeros, full, corners };
 
@@ -54,8 +55,22 @@ std::vector<plane> planes_of(const scene &s, check::Random *random) {
     planes.push_back({s.h, s.w * bytes, 0, 0, {}});
     if (s.format == FS_NV12) planes.push_back({ch, 2 * cw, 0, 0, {}});
     if (s.format == FS_I420) planes.push_back({ch, cw, 0, 0, {}}), planes.push_back({ch, cw, 0, 0, {}});
+    if (s.format == FS_PLANAR_F32) planes.assign(static_cast<size_t>(s.channels), {s.h, 4 * s.w, 0, 0, {}});
     int index = 0;
     for (plane &p : planes) {
+        if (s.format == FS_PLANAR_F32) {
+            p.stride = p.used + 4 * s.gap;
+            p.bytes.resize(static_cast<size_t>((p.rows - 1) * p.stride + p.used));
+            for (size_t i = 0; i < p.bytes.size(); i += 4) {
+                float v = static_cast<float>(random->bits() >> 8) * 0x1p-24f * 1.4f - 0.2f;
+                if (s.fill == smooth) v = static_cast<float>(i % 1024) / 1020.0f;
+                if (s.fill == zeros) v = -0.0f;
+                if (s.fill == full) v = 1.0f;
+                if (s.fill == corners) v = random->below(2) ? INFINITY : NAN;
+                memcpy(&p.bytes[i], &v, 4);
+            }
+            continue;
+        }
         p.stride = p.used + s.gap + (s.gap ? index : 0), p.shift = s.shift ? (s.shift + index) % 4 : 0;
         p.bytes.resize(static_cast<size_t>(p.shift + (p.rows - 1) * p.stride + p.used));
         size_t i = 0;
@@ -124,6 +139,13 @@ std::vector<uint8_t> convert(const scene &s, const std::vector<plane> &planes) {
                 const int u = chroma16(planes[1], pairs ? 2 : 1, 0, x, y, s.w, s.h);
                 const int v = chroma16(planes[pairs ? 1 : 2], pairs ? 2 : 1, pairs ? 1 : 0, x, y, s.w, s.h);
                 yuv_to_rgb(s, first.at(y, x), u, v, p);
+            } else if (s.format == FS_PLANAR_F32) {
+                for (int c = 0; c < s.channels; c++) {
+                    float v;
+                    memcpy(&v, &planes[static_cast<size_t>(c)].bytes[static_cast<size_t>(y * planes[0].stride + 4 * x)],
+                           4);
+                    p[c] = static_cast<uint8_t>(v > 0 ? v < 1 ? static_cast<int>(255.0f * v + 0.5f) : 255 : 0);
+                }
             } else if (s.format == FS_GRAY8) {
                 memset(p, first.at(y, x), 3);
             } else {
@@ -198,11 +220,28 @@ std::vector<uint8_t> run(const scene &s, const std::vector<plane> &planes) {
     return got;
 }
 
+// What the CPU backend makes of the same frame.
+std::vector<uint8_t> on_cpu(const scene &s, const std::vector<plane> &planes) {
+    fs_frame f = {};
+    f.format = s.format, f.width = s.w, f.height = s.h, f.matrix = s.bt709 ? 2 : 1, f.range = s.full_range ? 2 : 1;
+    for (size_t i = 0; i < planes.size(); i++)
+        f.plane[i] = planes[i].bytes.data() + planes[i].shift, f.stride[i] = static_cast<size_t>(planes[i].stride);
+    std::vector<uint8_t> out(static_cast<size_t>(s.out_w) * static_cast<size_t>(s.out_h * s.channels));
+    std::vector<fs_frame_column> columns(static_cast<size_t>(s.out_w));
+    std::vector<int32_t> scratch(fs_frame_scratch(s.out_w, s.channels) / 4);
+    fs_frame_columns(s.w, s.out_w, columns.data());
+    fs_frame_rows(&f, s.channels, columns.data(), s.out_w, s.out_h, 0, s.out_h, out.data(),
+                  reinterpret_cast<char *>(scratch.data()));
+    return out;
+}
+
 void compare(const scene &s, uint64_t seed) {
     check::Random random(seed);
     const std::vector<plane> planes = planes_of(s, &random);
     std::vector<uint8_t> want = convert(s, planes);
     if (s.w != s.out_w || s.h != s.out_h) want = resize(want, s.w, s.h, s.out_w, s.out_h, s.channels);
+    CHECK(on_cpu(s, planes) == want, "the CPU's format %d %dx%d to %dx%d differs", static_cast<int>(s.format), s.w, s.h,
+          s.out_w, s.out_h);
     const std::vector<uint8_t> got = run(s, planes);
     if (got.empty()) return;
     for (size_t i = 0; i < want.size() && check::failures() < 20; i++)

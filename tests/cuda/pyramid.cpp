@@ -1,10 +1,11 @@
 // The pyramid's kernels against the scalar reference: poolings, branches, and the way up, at sizes from 1x1 on.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
-#include "cuda/kernels/kernels.h"
+#include "cuda/kernels/fused.h"
 #include "tests/cuda/check.h"
 
 extern "C" {
@@ -267,6 +268,154 @@ void up() {
     up_of({3, 4}, false, false, FS_K_F16, 16, 24);
 }
 
+// ---- The route in three launches ----
+
+void run_pool(const fs_map &in, fs_k_type type, float *partial, float *cells, int stage) {
+    const fs_pyramid_pool_params p = {in, partial, cells, stage};
+    fs_launch launch;
+    CHECK(fs_launch_pyramid_pool(&p, type, check::sm(), 0, &launch), "no variant 0");
+    check::run(launch);
+}
+
+// Folded cells against the two launches that they replace, whose own tests hold them to the reference.
+void fold_of(Size s, bool nan) {
+    Map from(s.h, s.w, 128, 128, FS_K_F16);
+    std::vector<float> in = random_map(product(s.h, s.w, 128), static_cast<uint64_t>(s.h * 31 + s.w));
+    if (nan) in[in.size() / 2 + 3] = NOT;
+    from.upload(in);
+    const Buffer weight = check::of(random_map(4 * 128 * 32, 2, -0.3f, 0.3f));
+    const Buffer bias = check::of(random_map(4 * 32, 3, -1, 1)),
+                 slice = check::of(random_map(4 * 32 * 128, 4, -0.3f, 0.3f));
+    Buffer partial(fs_pyramid_partial_floats(s.h, s.w, 128) * sizeof(float));
+    Buffer cells(50 * 128 * sizeof(float)), want(50 * 128 * sizeof(float)), out(50 * 128 * sizeof(float));
+    for (int stage = 0; stage < 2; stage++) run_pool(from.map, FS_K_F16, partial.as<float>(), cells.as<float>(), stage);
+    const fs_pyramid_branch_params branch_params = {cells.as<float>(), weight.as<float>(), bias.as<float>(),
+                                                    slice.as<float>(), want.as<float>()};
+    const fs_pyramid_fold_params p = {
+        partial.as<float>(), s.h, s.w, weight.as<float>(), bias.as<float>(), slice.as<float>(), out.as<float>()};
+    fs_launch launch;
+    CHECK(fs_launch_pyramid_branch(&branch_params, check::sm(), 0, &launch), "no variant 0");
+    check::run(launch);
+    CHECK(!fs_launch_pyramid_fold(&p, check::sm(), 1, &launch), "a variant 1");
+    CHECK(fs_launch_pyramid_fold(&p, check::sm(), 0, &launch), "no variant 0");
+    check::run(launch);
+    const std::vector<float> got = check::get<float>(out, 50 * 128), expected = check::get<float>(want, 50 * 128);
+    size_t wrong = 0, nans = 0;
+    // The means differ by SUM, the branches (128 products with weights up to 0.3, 36 roundings at sums up to 128) and
+    // the slices of 32 of them as in branch().
+    const double tolerance = (128 * 0.3 * SUM + 2 * 36 * 128 * 0x1p-24) * 32 * 0.3;
+    for (size_t n = 0; n < got.size(); n++) {
+        wrong += !close(got[n], expected[n], tolerance);
+        nans += std::isnan(got[n]);
+    }
+    CHECK(wrong == 0, "fold %dx%d, NaN %d: %zu wrong", s.h, s.w, nan, wrong);
+    CHECK(nan ? nans >= 4 * 128 : nans == 0, "fold %dx%d: %zu NaN", s.h, s.w, nans);
+    check::run(launch);
+    const std::vector<float> again = check::get<float>(out, 50 * 128);
+    CHECK(memcmp(again.data(), got.data(), got.size() * sizeof(float)) == 0, "other bits at the second time");
+    CHECK(out.guards_intact() && partial.guards_intact(), "guard bands");
+}
+
+void fold() {
+    for (const Size &s : SIZES) {
+        if (check::quick() && s.h > 20) continue;
+        fold_of(s, false);
+        fold_of(s, true);
+    }
+    fold_of({97, 143}, false); // slices
+}
+
+void out_of(Size s, bool align, bool relu, int in_extra, int out_extra, bool nan) {
+    const size_t pixels = product(s.h, s.w);
+    std::vector<float> in = random_map(pixels * 128, static_cast<uint64_t>(s.h * 100 + s.w)), up(pixels * 128);
+    std::vector<float> cells = random_map(50 * 128, 21, -1, 1), w = random_map(128 * 128, 22, -0.2f, 0.2f);
+    std::vector<float> bias = random_map(128, 23, -1, 1), transposed(128 * 128), want(pixels * 128);
+    if (nan) in[in.size() - 77] = cells[9 * 128 + 70] = NOT;
+    for (size_t n = 0; n < 128; n++)
+        for (size_t k = 0; k < 128; k++) transposed[k * 128 + n] = w[n * 128 + k];
+    Map from(s.h, s.w, 128, 128 + in_extra, FS_K_F16), to(s.h, s.w, 128, 128 + out_extra, FS_K_F16);
+    from.upload(in);
+    const Buffer b_cells = check::of(cells), b_w = check::of(check::to_half(w)), b_bias = check::of(bias);
+    const Buffer tap_y = check::of(taps(s.h, align)), tap_x = check::of(taps(s.w, align));
+    const fs_pyramid_out_params p = {from.map,
+                                     to.map,
+                                     {b_w.data, b_bias.as<float>(), 128, relu},
+                                     b_cells.as<float>(),
+                                     tap_y.as<fs_k_tap>(),
+                                     tap_x.as<fs_k_tap>()};
+    for (int b = 0; b < 4; b++) {
+        std::vector<float> part(pixels * 128);
+        fs_ref_resize(cells.data() + static_cast<size_t>(FIRST[b]) * 128, BINS[b], BINS[b], 128, s.h, s.w, align,
+                      part.data());
+        for (size_t n = 0; n < up.size(); n++) up[n] += part[n];
+    }
+    fs_op op = {};
+    op.kernel = op.stride = op.dilation = 1;
+    fs_folded layer = {};
+    layer.weight = transposed.data(), layer.bias = bias.data();
+    fs_ref_conv(in.data(), s.h, s.w, 128, &op, &layer, s.h, s.w, 128, want.data());
+    for (size_t n = 0; n < want.size(); n++) want[n] += up[n];
+    if (relu) fs_ref_relu(want.data(), want.size(), want.data());
+    for (int variant = 0; variant < 2; variant++) {
+        Buffer &buffer = to.buffer;
+        std::vector<unsigned char> blank(buffer.bytes, 0xFF);
+        buffer.upload(blank.data());
+        fs_launch launch;
+        CHECK(fs_launch_pyramid_out(&p, check::sm(), variant, &launch), "no variant %d", variant);
+        check::run(launch);
+        const std::vector<float> got = to.download();
+        const size_t pitch = static_cast<size_t>(to.map.pitch);
+        size_t wrong = 0, touched = 0;
+        // 131 roundings at sums up to 128 in float; the resized cells (up to 4) and the result (up to 2^7) each
+        // rounded once to half.
+        for (size_t n = 0; n < got.size(); n++) {
+            const size_t at = n / pitch * 128 + n % pitch;
+            if (n % pitch >= 128)
+                touched += !std::isnan(got[n]);
+            else
+                wrong += !close(got[n], want[at],
+                                131 * 128 * 0x1p-24 + 0x1p-10 + std::fabs(static_cast<double>(want[at])) * 0x1p-11);
+        }
+        CHECK(wrong == 0, "%s, %dx%d, align %d, relu %d, NaN %d: %zu of %zu wrong", launch.name, s.h, s.w, align, relu,
+              nan, wrong, want.size());
+        CHECK(touched == 0, "%s, %dx%d: %zu written behind the channels", launch.name, s.h, s.w, touched);
+        CHECK(to.buffer.guards_intact() && from.buffer.guards_intact(), "guard bands");
+        check::run(launch);
+        const std::vector<float> again = to.download();
+        CHECK(memcmp(again.data(), got.data(), got.size() * sizeof(float)) == 0, "other bits at the second time");
+    }
+    fs_launch launch;
+    CHECK(!fs_launch_pyramid_out(&p, check::sm(), 2, &launch), "a variant 2");
+    CHECK(!fs_launch_pyramid_out(&p, check::sm(), -1, &launch), "a variant -1");
+}
+
+void out() {
+    for (const Size &s : SIZES)
+        for (int n = 0; n < 4; n++) {
+            if (s.h > 20 && (check::quick() || n > 1)) continue;
+            out_of(s, (n & 1) != 0, (n & 2) == 0, s.h == 7 ? 8 : 0, s.w == 9 ? 16 : 0, n == 3);
+        }
+    if (!check::quick()) out_of({70, 59}, true, true, 0, 0, false); // where the larger tile is the guess
+}
+
+void out_declines() {
+    Map from(2, 3, 128, 136, FS_K_F16), to(2, 3, 128, 128, FS_K_F16);
+    fs_pyramid_out_params good = {};
+    good.in = from.map, good.out = to.map, good.pw.n = 128;
+    fs_launch launch;
+    CHECK(fs_launch_pyramid_out(&good, check::sm(), 0, &launch), "declined");
+    for (int n = 0; n < 6; n++) {
+        fs_pyramid_out_params p = good;
+        if (n == 0) p.in.c = 64;
+        if (n == 1) p.out.c = 120;
+        if (n == 2) p.pw.n = 256;
+        if (n == 3) p.in.pitch = 132;
+        if (n == 4) p.out.pitch = 120;
+        if (n == 5) p.out.w = 4;
+        CHECK(!fs_launch_pyramid_out(&p, check::sm(), 0, &launch), "case %d taken", n);
+    }
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -276,5 +425,8 @@ int main(int argc, char **argv) {
     check::test("pyramid pool, large maps", pyramid_pool_large);
     check::test("branch", branch);
     check::test("up", up);
+    check::test("fold", fold);
+    check::test("output", out);
+    check::test("output declines", out_declines);
     return check::finish();
 }

@@ -1,5 +1,7 @@
 // Frames through a session of the CUDA backend: memory kinds, formats, sizes, tickets, streams, what a frame may call.
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "tests/cuda/check.h"
@@ -9,6 +11,7 @@
 #endif
 
 extern "C" {
+#include "cpu/backend.h"
 #include "host/image/image.h"
 }
 
@@ -102,9 +105,18 @@ static void memory_kinds() {
     Network n;
     const std::vector<uint8_t> pixels = picture(HEIGHT, WIDTH, 3, 2);
     const Result want = compute(n.run, frame_of(pixels, HEIGHT, WIDTH, FS_RGB8));
+    std::vector<uint8_t> sure_want(HEIGHT * WIDTH, 0xEE);
+    fs_outputs plain = {};
+    plain.confidence = sure_want.data(), plain.confidence_stride = WIDTH;
+    const fs_frame host = frame_of(pixels, HEIGHT, WIDTH, FS_RGB8);
+    uint64_t first;
+    CHECK(submit(n.run, host, plain, &first) == FS_OK && wait(n.run, first) == FS_OK, "%s", fs_error_text());
     const size_t label_bytes = HEIGHT * WIDTH, logit_bytes = want.logits.size() * sizeof(float);
     for (fs_memory kind : {FS_MEMORY_PINNED, FS_MEMORY_DEVICE}) {
-        void *in, *labels, *logits;
+        void *in, *labels, *logits, *sure;
+        const size_t sure_stride = WIDTH + 3;
+        CHECK(fs_cuda_backend.buffer_alloc(n.run.engine, kind, HEIGHT * sure_stride, &sure) == FS_OK, "%s",
+              fs_error_text());
         CHECK(fs_cuda_backend.buffer_alloc(n.run.engine, kind, pixels.size(), &in) == FS_OK, "%s", fs_error_text());
         CHECK(fs_cuda_backend.buffer_alloc(n.run.engine, kind, label_bytes, &labels) == FS_OK, "%s", fs_error_text());
         CHECK(fs_cuda_backend.buffer_alloc(n.run.engine, kind, logit_bytes, &logits) == FS_OK, "%s", fs_error_text());
@@ -113,6 +125,7 @@ static void memory_kinds() {
         frame.plane[0] = in, frame.memory = kind;
         fs_outputs outputs = labels_to(static_cast<uint8_t *>(labels), WIDTH, kind);
         outputs.logits = static_cast<float *>(logits);
+        outputs.confidence = static_cast<uint8_t *>(sure), outputs.confidence_stride = sure_stride;
         uint64_t ticket;
         CHECK(submit(n.run, frame, outputs, &ticket) == FS_OK, "submit: %s", fs_error_text());
         CHECK(wait(n.run, ticket) == FS_OK, "wait: %s", fs_error_text());
@@ -122,6 +135,12 @@ static void memory_kinds() {
         CHECK(fs_cuda_backend.buffer_copy(n.run.engine, have.labels.data(), labels, label_bytes) == FS_OK, "copy");
         CHECK(fs_cuda_backend.buffer_copy(n.run.engine, have.logits.data(), logits, logit_bytes) == FS_OK, "copy");
         CHECK(have.labels == want.labels, "labels of memory kind %d", kind);
+        std::vector<uint8_t> rows(HEIGHT * sure_stride);
+        CHECK(fs_cuda_backend.buffer_copy(n.run.engine, rows.data(), sure, rows.size()) == FS_OK, "copy");
+        size_t wrong = 0;
+        for (size_t i = 0; i < label_bytes; i++) wrong += rows[i / WIDTH * sure_stride + i % WIDTH] != sure_want[i];
+        CHECK(wrong == 0, "confidence of memory kind %d: %zu pixels differ", kind, wrong);
+        fs_cuda_backend.buffer_free(n.run.engine, kind, sure);
         CHECK(memcmp(have.logits.data(), want.logits.data(), logit_bytes) == 0, "logits of memory kind %d", kind);
         fs_cuda_backend.buffer_free(n.run.engine, kind, in);
         fs_cuda_backend.buffer_free(n.run.engine, kind, labels);
@@ -218,6 +237,76 @@ static void sizes() {
         CHECK(labels_of(n.run, frame_of(pixels, size[0], size[1], FS_RGB8)) == want, "frame of %dx%d", size[0],
               size[1]);
     }
+}
+
+// A session of the CPU backend beside the CUDA backend's, in the same precision.
+struct CpuSession {
+    void *engine = nullptr, *session = nullptr;
+    fs_plan *plan = static_cast<fs_plan *>(calloc(1, sizeof(fs_plan)));
+    CpuSession(const fs_weights &weights, int height, int width) {
+        fs_engine_config engine_config = {};
+        engine_config.precision = FS_FP32;
+        CHECK(fs_cpu_backend.engine_open(&weights, &engine_config, &engine) == FS_OK, "%s", fs_error_text());
+        fs_plan_options options = {};
+        options.precision = FS_FP32, options.channel_multiple = fs_cpu_backend.channel_multiple;
+        options.supports = fs_cpu_backend.supports, options.launches = fs_cpu_backend.launches;
+        CHECK(fs_plan_build(plan, &weights.model, height, width, &options) == FS_OK, "%s", fs_error_text());
+        fs_session_config config = {};
+        config.threads = 1, config.in_flight = 1, config.tune = -1;
+        CHECK(fs_cpu_backend.session_open(engine, plan, &config, &session) == FS_OK, "%s", fs_error_text());
+    }
+    ~CpuSession() {
+        fs_cpu_backend.session_close(session);
+        fs_cpu_backend.engine_close(engine);
+        free(plan);
+    }
+    CpuSession(const CpuSession &) = delete;
+};
+
+// Every format, at the network's size and at others, gives the CPU backend's labels.
+static void same_as_the_cpu() {
+    static const fs_format formats[] = {FS_RGB8,  FS_BGR8, FS_RGBA8, FS_BGRA8,
+                                        FS_GRAY8, FS_NV12, FS_I420,  FS_PLANAR_F32};
+    Options options;
+    options.precision = FS_FP32;
+    Network n(options);
+    CpuSession cpu(n.weights.weights, HEIGHT, WIDTH);
+    const int sizes[][2] = {{HEIGHT, WIDTH}, {HEIGHT + 27, 2 * WIDTH - 1}};
+    size_t same = 0, all = 0;
+    for (const auto &size : sizes)
+        for (fs_format format : formats) {
+            if (check::quick() && format != FS_NV12 && format != FS_PLANAR_F32) continue;
+            const size_t w = static_cast<size_t>(size[1]), h = static_cast<size_t>(size[0]), row = (w + 1) / 2;
+            const std::vector<uint8_t> bytes = picture(size[0], size[1], 4, 60 + static_cast<uint32_t>(format));
+            std::vector<float> floats;
+            for (size_t i = 0; i < 3 * w * h; i++) floats.push_back(static_cast<float>(bytes[i]) / 255.0f);
+            fs_frame frame = frame_of(bytes, size[0], size[1], format);
+            frame.matrix = 2;
+            frame.stride[0] = w * (format == FS_RGB8 || format == FS_BGR8 ? 3 : format <= FS_BGRA8 ? 4 : 1);
+            if (format == FS_NV12 || format == FS_I420)
+                for (int i = 1; i < (format == FS_NV12 ? 2 : 3); i++)
+                    frame.plane[i] = bytes.data() + i * w * h, frame.stride[i] = format == FS_NV12 ? 2 * row : row;
+            if (format == FS_PLANAR_F32)
+                for (size_t i = 0; i < 3; i++) frame.plane[i] = floats.data() + i * w * h, frame.stride[i] = 4 * w;
+            std::vector<uint8_t> want(HEIGHT * WIDTH, 0xEE), sure = want, have_sure = want;
+            fs_outputs outputs = labels_to(want.data());
+            outputs.confidence = sure.data(), outputs.confidence_stride = WIDTH;
+            uint64_t ticket;
+            CHECK(fs_cpu_backend.accepts(&frame, &n.run.graph()) == FS_OK, "%s", fs_error_text());
+            CHECK(fs_cuda_backend.accepts(&frame, &n.run.graph()) == FS_OK, "%s", fs_error_text());
+            CHECK(fs_cpu_backend.submit(cpu.session, &frame, &outputs, &ticket) == FS_OK, "%s", fs_error_text());
+            CHECK(fs_cpu_backend.wait(cpu.session, ticket, -1) == FS_OK, "%s", fs_error_text());
+            const double share = agreement(labels_of(n.run, frame), want);
+            fs_outputs one = {};
+            one.confidence = have_sure.data(), one.confidence_stride = WIDTH;
+            CHECK(submit(n.run, frame, one, &ticket) == FS_OK && wait(n.run, ticket) == FS_OK, "%s", fs_error_text());
+            int most = 0;
+            for (size_t i = 0; i < sure.size(); i++) most = std::max(most, std::abs(sure[i] - have_sure[i]));
+            CHECK(most <= 1, "format %d: confidence differs by %d", format, most);
+            CHECK(share >= 0.999, "format %d %dx%d: %g of the labels are the CPU's", format, size[1], size[0], share);
+            same += static_cast<size_t>(share * HEIGHT * WIDTH + 0.5), all += HEIGHT * WIDTH;
+        }
+    printf("CPU and CUDA in fp32: %zu of %zu labels are the same over all formats\n", same, all);
 }
 
 static void four_channels() {
@@ -364,6 +453,7 @@ int main(int argc, char **argv) {
     check::test("strides and label maps", strides_and_maps);
     check::test("formats", formats);
     check::test("frames of other sizes", sizes);
+    check::test("every format as on the CPU", same_as_the_cpu);
     check::test("four channels", four_channels);
     check::test("two sizes at once", two_sizes_at_once);
     check::test("the caller's stream", callers_stream);

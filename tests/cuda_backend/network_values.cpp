@@ -88,6 +88,42 @@ static void rewrites_off() {
     }
 }
 
+// Layer by layer and fused, whichever kernels: the routes that a GPU chooses from by time all compute the network.
+// Sizes put borders and tails of the tiles everywhere, and a map of one pixel at 1/32.
+static void routes_agree() {
+    enum { LAYERS = -2, ROUTES = 3 };
+    const struct {
+        fs_variant variant;
+        int height, width, classes, channels;
+    } cases[] = {{FS_PAPER, 65, 64, 11, 3},    {FS_MMSEG, 97, 131, 19, 3},      {FS_TRAMAC, 131, 203, 5, 4},
+                 {FS_PADDLESEG, 64, 97, 2, 3}, {FS_LEFTTHOMAS, 160, 66, 12, 3}, {FS_PAPER, 192, 320, 255, 3}};
+    for (int c = 0; c < (check::quick() ? 1 : 6); c++) {
+        const int height = cases[c].height, width = cases[c].width, channels = cases[c].channels;
+        Weights weights(model_of(cases[c].variant, cases[c].classes, channels), 21);
+        const std::vector<uint8_t> pixels = picture(height, width, channels, 8);
+        const fs_frame frame = frame_of(pixels, height, width, channels == 4 ? FS_RGBA8 : FS_RGB8);
+        Result want;
+        std::string before;
+        int distinct = 0;
+        for (int route = 0; route < ROUTES; route++) {
+            Options options;
+            options.tune = LAYERS - route;
+            Run run(weights.weights, height, width, options);
+            CHECK(run.status == FS_OK, "route %d: %s", route, fs_error_text());
+            if (run.status != FS_OK) continue;
+            if (route == 0) want = reference(run.graph(), weights.weights, pixels.data());
+            std::string tactics;
+            for (int s = 0; s < run.plan->program.steps; s++) tactics += std::string(run.plan->tactic[s]) + ", ";
+            distinct += tactics != before;
+            before = tactics;
+            const double error = l2(compute(run, frame), want);
+            CHECK(error <= F16_ERROR, "%d: %dx%d, route %d: error %g (%s)", c, height, width, route, error,
+                  tactics.c_str());
+        }
+        CHECK(distinct == ROUTES, "%d ways of %d", distinct, ROUTES);
+    }
+}
+
 // Replayed graph, step by step, and arena without reuse: the same kernels, so the same bits.
 static void ways_agree() {
     const int height = 96, width = 128;
@@ -147,6 +183,7 @@ int main(int argc, char **argv) {
     check::test("golden cases in fp32", golden_fp32);
     check::test("golden cases in fp16", golden_fp16);
     check::test("rewrites switched off", rewrites_off);
+    check::test("every route computes the network", routes_agree);
     check::test("replay, eager and no reuse give the same bits", ways_agree);
     check::test("a trained model in fp16", trained_model);
     return check::finish();

@@ -58,10 +58,11 @@ SPECIAL = {
     "immintrin.h": ("cpu/kernels/",),
     "dnnl.h": ("cpu/onednn.c",),
     "dnnl_debug.h": ("cpu/onednn.c",),
-    "pthread.h": ("cpu/team.c", "host/module.c", "cuda/cudnn", "cuda/run.c"),
+    "pthread.h": ("cpu/team.c", "host/module.c", "host/cli/video.c", "cuda/cudnn", "cuda/run.c"),
     "dlfcn.h": ("host/module.c", "cuda/cudnn"),
     "glob.h": ("cuda/cudnn",),
     "cuda_runtime_api.h": ("cuda/",),
+    "cuda_profiler_api.h": ("cuda/backend.c",),
     "cuda_runtime.h": ("cuda/kernels/device.cuh",),
     "cuda_fp16.h": ("cuda/kernels/device.cuh",),
     "simt.h": ("cuda/kernels/device.cuh",),  # the CPU's stand-in for the device; on the include path of tests only
@@ -70,6 +71,7 @@ SPECIAL = {
     "nvtx3/nvToolsExtCudaRt.h": ("cuda/session.c",),
     "linux/futex.h": ("cpu/team.c",),
     "sys/syscall.h": ("cpu/team.c",),
+    "spawn.h": ("host/cli/child.c",),
 }
 # runtime/ and its base know no files, devices or threads, so the C library's own headers must do.
 PURE = ("runtime/",)

@@ -60,16 +60,7 @@ def check(build: str, cmake: str, cc: str, folder: str) -> None:
                 text = file.read()
             expect(build not in text and first not in text, f"{path} has paths of the build in it")
 
-    tool = {"PKG_CONFIG_PATH": os.path.dirname(pc)}
-    flags = [flag.replace("\\ ", " ") for flag in
-             re.split(r"(?<!\\) +", run("pkg-config", "--cflags", "--libs", "fastscnn", **tool))]
-    version = run("pkg-config", "--modversion", "fastscnn", **tool)
-    program = os.path.join(folder, "by-pkg-config")
-    run(cc, "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-o", program, os.path.join(CONSUMER, "main.c"),
-        *flags)
-    first_words = run(program, LD_LIBRARY_PATH=lib)
-    expect(first_words.startswith(f"fastscnn {version}: "), f"the program printed '{first_words}'")
-
+    version, flags = consumers(root, pc, cmake, cc, folder)
     for name in ("README.md", "docs/embedding.md"):
         with open(os.path.join(ROOT, name), encoding="utf-8") as file:
             blocks = re.findall(r"^```c\n(.*?)^```", file.read(), re.DOTALL | re.MULTILINE)
@@ -81,16 +72,33 @@ def check(build: str, cmake: str, cc: str, folder: str) -> None:
             run(cc, "-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "-o", os.path.join(folder, "block.o"), source,
                 *flags)
 
-    consumer = os.path.join(folder, "by-cmake")
-    run(cmake, "-S", CONSUMER, "-B", consumer, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={root}", f"-DCMAKE_C_COMPILER={cc}")
-    run(cmake, "--build", consumer)
-    expect(run(os.path.join(consumer, "consumer")) == first_words, "pkg-config and CMake give different programs")
-
     command = os.path.join(root, "bin", "fastscnn")
     expect(run(command, "--version").startswith(f"fastscnn {version}"), "the installed command has another version")
     expect(os.path.samefile(re.findall(r"libfastscnn\S* => (.*) \(0x", run("ldd", command))[0], shared),
            "the installed command runs on another library")
     run(sys.executable, "-B", os.path.join(root, "share", "fastscnn", "convert.py"), "--help")
+
+
+def consumers(root: str, pc: str, cmake: str, cc: str, folder: str) -> tuple[str, list[str]]:
+    """Builds and runs a user's program by pkg-config and by CMake; the library's version and the compiler's flags."""
+    lib = os.path.dirname(os.path.dirname(pc))
+    tool = {"PKG_CONFIG_PATH": os.path.dirname(pc)}
+    flags = [flag.replace("\\ ", " ") for flag in
+             re.split(r"(?<!\\) +", run("pkg-config", "--cflags", "--libs", "fastscnn", **tool))]
+    version = run("pkg-config", "--modversion", "fastscnn", **tool)
+    program = os.path.join(folder, "by-pkg-config")
+    run(cc, "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-o", program, os.path.join(CONSUMER, "main.c"),
+        *flags)
+    first_words = run(program, LD_LIBRARY_PATH=lib)
+    expect(first_words.startswith(f"fastscnn {version}: "), f"the program printed '{first_words}'")
+
+    consumer = os.path.join(folder, "by-cmake")
+    run(cmake, "-S", CONSUMER, "-B", consumer, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={root}", f"-DCMAKE_C_COMPILER={cc}")
+    with open(os.path.join(consumer, "CMakeCache.txt"), encoding="utf-8") as file:
+        expect(f"fastscnn_DIR:PATH={root}/" in file.read(), "CMake found the package of another place")
+    run(cmake, "--build", consumer)
+    expect(run(os.path.join(consumer, "consumer")) == first_words, "pkg-config and CMake give different programs")
+    return version, flags
 
 
 if __name__ == "__main__":

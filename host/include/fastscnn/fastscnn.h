@@ -144,13 +144,15 @@ typedef enum fscnn_format {
     FSCNN_GRAY8 = 5,
     FSCNN_NV12 = 6,
     FSCNN_I420 = 7,
-    FSCNN_PLANAR_F32 = 8 // [channels] planes of float in 0..1
+    FSCNN_PLANAR_F32 = 8 // [channels] planes of float in 0..1, rounded to u8; planes and strides: multiples of 4 bytes
 } fscnn_format;
 
 typedef enum fscnn_matrix { FSCNN_MATRIX_AUTO = 0, FSCNN_MATRIX_BT601 = 1, FSCNN_MATRIX_BT709 = 2 } fscnn_matrix;
 typedef enum fscnn_range { FSCNN_RANGE_AUTO = 0, FSCNN_RANGE_LIMITED = 1, FSCNN_RANGE_FULL = 2 } fscnn_range;
 
-// One picture, borrowed: the pixels must stay valid and unchanged until the frame's wait returns.
+// One picture of any size up to 65536 a side, borrowed: the pixels must stay valid and unchanged until the frame's wait
+// returns. Where it is not of the network's size it is resized to it: converted to u8, then bilinear, half-pixel
+// centres. Both backends make the same bytes of a frame. A 4-channel model takes RGBA8, BGRA8 and PLANAR_F32.
 typedef struct fscnn_frame {
     uint32_t struct_size; // set by fscnn_frame_init
     fscnn_format format;
@@ -173,7 +175,9 @@ typedef struct fscnn_outputs {
     size_t labels_stride;      // bytes; 0 means width
     const uint8_t *labels_map; // 256 entries applied to each label, or NULL; borrowed like the frame
     float *logits;             // [classes][height][width] before softmax, bilinear from 1/8 size; float32
-    fscnn_memory memory;       // of labels and logits; PINNED and DEVICE: CUDA backend
+    fscnn_memory memory;       // of what is written; PINNED and DEVICE: CUDA backend
+    uint8_t *confidence;       // [height][confidence_stride]: 255 * softmax probability of the most probable class
+    size_t confidence_stride;  // bytes; 0 means width
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
@@ -233,6 +237,44 @@ FSCNN_API fscnn_status fscnn_plan_describe(const char *weights, const fscnn_engi
                                            const fscnn_session_options *session_options, fscnn_plan_format format,
                                            const char *device, char **text);
 FSCNN_API void fscnn_text_free(char **text);
+
+// ---- Steps and profiling ----------------------------------------------------------------------------------------
+
+typedef struct fscnn_step_info {
+    uint32_t struct_size;            // set by fscnn_step_info_init
+    int32_t launches;                // kernels; CPU: barriers between the threads
+    const char *name;                // "gfe.b1.0": what stands before the first '.' is the module; owned by the session
+    const char *kind;                // "bottleneck"; static storage
+    const char *tactic;              // what runs it, "" where nothing was chosen; owned by the session
+    int32_t height, width, channels; // of the map that it makes
+    uint64_t flops, read_bytes, written_bytes, weight_bytes; // of one frame, maps inside a fused step left out
+    // By the roofline of the device asked for: its name and description, the least time, what sets it ("compute",
+    // "memory" or "launch"), and the rates at this session's precision, in operations and bytes a second. Texts are in
+    // static storage.
+    const char *roofline, *roofline_about;
+    double roofline_us;
+    const char *bound;
+    double peak_flops, peak_bandwidth;
+} fscnn_step_info;
+FSCNN_API void fscnn_step_info_init(fscnn_step_info *info);
+// Step `index` of 0 .. fscnn_session_info.steps - 1, in the order in which they run. `device`: as for
+// fscnn_session_plan.
+FSCNN_API fscnn_status fscnn_session_get_step(const fscnn_session *session, int32_t index, const char *device,
+                                              fscnn_step_info *info);
+
+// When a step ran, in microseconds since its frame was submitted.
+typedef struct fscnn_step_time {
+    double begin_us, end_us;
+} fscnn_step_time;
+// Runs one frame to its end, as fscnn_run, and says when each of its steps ran: times[0 .. steps - 1] are written on
+// success. CPU: until the last worker is done with a step. CUDA: by events on the stream between the steps, which are
+// launched one by one instead of as a graph, so the frame takes longer than in fscnn_run. FSCNN_ERR_STATE while frames
+// are in flight, FSCNN_ERR_ARGUMENT when `count` is not the session's number of steps.
+FSCNN_API fscnn_status fscnn_session_profile(fscnn_session *session, const fscnn_frame *frame,
+                                             const fscnn_outputs *outputs, fscnn_step_time *times, int32_t count);
+// Opens (on != 0) and closes the window that a profiler records: cudaProfilerStart and cudaProfilerStop, for
+// `nsys profile --capture-range=cudaProfilerApi`. FSCNN_ERR_UNSUPPORTED on a backend without such a window.
+FSCNN_API fscnn_status fscnn_engine_profiler_window(fscnn_engine *engine, int32_t on);
 
 // ---- Devices ----------------------------------------------------------------------------------------------------
 

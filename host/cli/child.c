@@ -1,0 +1,86 @@
+// ffmpeg as a child process at the other end of a pipe.
+#include "host/cli/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/cli/cli.h"
+
+extern char **environ;
+
+// `quiet`: its stderr goes nowhere.
+static int start(fs_child *child, const char *const *words, bool writes, bool quiet) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+    const int ours = ends[writes ? 1 : 0], theirs = ends[writes ? 0 : 1];
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_adddup2(&actions, theirs, writes ? STDIN_FILENO : STDOUT_FILENO);
+    posix_spawn_file_actions_addopen(&actions, writes ? STDOUT_FILENO : STDIN_FILENO, "/dev/null", O_RDWR, 0);
+    if (quiet) posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    // We ignore SIGPIPE; a child that does too would write on when we are gone.
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attributes, &signals);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    pid_t id;
+    const int error = posix_spawnp(&id, words[0], &actions, &attributes, (char *const *)words, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    close(theirs);
+    if (error != 0) {
+        close(ours);
+        return error;
+    }
+    *child = (fs_child){.id = id, .file = ours};
+    return 0;
+}
+
+bool fs_child_start(fs_child *child, const char *const *words, bool writes) {
+    const int error = start(child, words, writes, false);
+    if (error == ENOENT)
+        fs_complain("'%s' is not installed; install it (apt install ffmpeg), or use .y4m files, which need nothing",
+                    words[0]);
+    else if (error != 0)
+        fs_complain("cannot run '%s': %s", words[0], strerror(error));
+    return error == 0;
+}
+
+bool fs_child_end(fs_child *child) {
+    if (child->id == 0) return true;
+    if (child->file >= 0) close(child->file);
+    int status = -1;
+    while (waitpid(child->id, &status, 0) < 0 && errno == EINTR) {
+    }
+    *child = (fs_child){.file = -1};
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void fs_child_stop(fs_child *child) {
+    if (child->id != 0) kill(child->id, SIGKILL);
+    fs_child_end(child);
+}
+
+bool fs_child_ask(const char *const *words, char *text, size_t size) {
+    fs_child child;
+    if (start(&child, words, false, true) != 0) return false;
+    size_t length = 0;
+    for (;;) {
+        char rest[256];
+        const bool room = length < size - 1;
+        const ssize_t n = read(child.file, room ? text + length : rest, room ? size - 1 - length : sizeof rest);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) break;
+        if (room) length += (size_t)n;
+    }
+    text[length] = '\0';
+    return fs_child_end(&child);
+}

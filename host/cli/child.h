@@ -1,0 +1,24 @@
+// ffmpeg as a child process at the other end of a pipe.
+#ifndef FS_CLI_CHILD_H
+#define FS_CLI_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+typedef struct fs_child {
+    pid_t id; // 0: none
+    int file; // our end of the pipe, -1: closed
+} fs_child;
+
+// Runs words[0], found in PATH, with words (NULL at the end); we read its output, or write its input when `writes`. It
+// says what it has to say on our stderr. Complains on failure.
+bool fs_child_start(fs_child *child, const char *const *words, bool writes);
+// Closes our end and waits. True when it ended well. Accepts one that was never started.
+bool fs_child_end(fs_child *child);
+// Ends it whatever it does.
+void fs_child_stop(fs_child *child);
+// What it prints, up to size - 1 bytes; false when it cannot be run or fails. Silent.
+bool fs_child_ask(const char *const *words, char *text, size_t size);
+
+#endif

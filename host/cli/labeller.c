@@ -1,0 +1,110 @@
+// Labels pictures of any size with one model: a session that follows their size, and scores brought back to it.
+#include "host/cli/labeller.h"
+
+#include "host/cli/resample.h"
+#include "runtime/base/mem.h"
+
+static bool out_of_memory(const char *path) {
+    fs_complain("%s: out of memory; use a smaller --size or fewer outputs", path);
+    return false;
+}
+
+static bool use_session(fs_labeller *self, int height, int width) {
+    if (self->session != NULL && self->session_info.height == height && self->session_info.width == width) return true;
+    fscnn_session_close(&self->session);
+    return fs_setup_session(self->setup, self->model.engine, height, width, 1, self->tune ? 0 : -1, &self->session,
+                            &self->session_info) == FS_EXIT_OK;
+}
+
+static bool run_network(fs_labeller *self, const char *path, const fs_image *image, uint8_t *labels, float *logits,
+                        double *seconds) {
+    fscnn_frame frame;
+    fscnn_frame_init(&frame, image->channels == 4 ? FSCNN_RGBA8 : FSCNN_RGB8, image->width, image->height,
+                     image->pixels);
+    fscnn_outputs outputs;
+    fscnn_outputs_init(&outputs);
+    outputs.labels = labels;
+    outputs.logits = logits;
+    double start = fs_seconds();
+    if (fscnn_run(self->session, &frame, &outputs) != FSCNN_OK) {
+        fs_complain("%s: %s", path, fscnn_error());
+        return false;
+    }
+    *seconds = fs_seconds() - start;
+    return true;
+}
+
+// Brings the scores to the picture's size and takes the best class there; with `keep` the resized scores stay too.
+static void labels_from_scores(const float *scores, fs_size size, int classes, int height, int width, uint8_t *labels,
+                               float *best, float *row, float *keep) {
+    size_t plane = (size_t)height * (size_t)width;
+    for (int c = 0; c < classes; c++) {
+        const float *in = scores + (size_t)c * (size_t)size.height * (size_t)size.width;
+        for (int y = 0; y < height; y++) {
+            size_t at = (size_t)y * (size_t)width;
+            float *out = keep != NULL ? keep + (size_t)c * plane + at : row;
+            fs_plane_resize_row(in, size.height, size.width, y, height, width, out);
+            for (int x = 0; x < width; x++) {
+                if (c > 0 && !(out[x] > best[at + (size_t)x])) continue;
+                best[at + (size_t)x] = out[x];
+                labels[at + (size_t)x] = (uint8_t)c;
+            }
+        }
+    }
+}
+
+static bool label_resized(fs_labeller *self, const char *path, fs_size size, const fs_image *picture, uint8_t *labels,
+                          float *logits, double *seconds) {
+    size_t pixels = (size_t)picture->height * (size_t)picture->width;
+    size_t classes = (size_t)self->model.info.classes;
+    fs_image resized = {0};
+    float *scores = fs_malloc((size_t)size.height * (size_t)size.width, classes * sizeof *scores);
+    float *best = fs_malloc(pixels, sizeof *best);
+    float *row = fs_malloc((size_t)picture->width, sizeof *row);
+    bool fine = false;
+    if (scores == NULL || best == NULL || row == NULL) {
+        out_of_memory(path);
+    } else if (fs_image_resize(picture, size.width, size.height, &resized) != FS_OK) {
+        fs_complain("%s: %s", path, fs_error_text());
+    } else if (run_network(self, path, &resized, NULL, scores, seconds)) {
+        labels_from_scores(scores, size, (int)classes, picture->height, picture->width, labels, best, row, logits);
+        fine = true;
+    }
+    fs_image_free(&resized);
+    fs_free(scores);
+    fs_free(best);
+    fs_free(row);
+    return fine;
+}
+
+bool fs_labeller_run(fs_labeller *self, const char *path, const fs_image *picture, uint8_t *labels, float *logits,
+                     double *seconds) {
+    fs_size size = self->size;
+    if (size.height == 0) {
+        size = (fs_size){picture->height, picture->width};
+        if (size.height < FS_LABELLER_MIN_SIDE || size.width < FS_LABELLER_MIN_SIDE ||
+            size.height > FS_LABELLER_MAX_SIDE || size.width > FS_LABELLER_MAX_SIDE) {
+            fs_complain(
+                "%s: %dx%d pixels (height x width), but the network takes %d to %d a side; pass --size HxW to resize",
+                path, size.height, size.width, FS_LABELLER_MIN_SIDE, FS_LABELLER_MAX_SIDE);
+            return false;
+        }
+    }
+    if (!use_session(self, size.height, size.width)) return false;
+    const bool native = size.height == picture->height && size.width == picture->width;
+    return native ? run_network(self, path, picture, labels, logits, seconds)
+                  : label_resized(self, path, size, picture, labels, logits, seconds);
+}
+
+int fs_labeller_open(fs_labeller *self, const char *verb) {
+    const int code = fs_setup_open(self->setup, verb, false, &self->model);
+    if (code != FS_EXIT_OK) return code;
+    for (int i = 0; i < self->model.info.classes && i < 256; i++)
+        fscnn_engine_class_color(self->model.engine, i, self->palette[i]);
+    return FS_EXIT_OK;
+}
+
+void fs_labeller_close(fs_labeller *self) {
+    fscnn_session_close(&self->session);
+    fscnn_engine_close(&self->model.engine);
+}

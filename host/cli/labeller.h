@@ -1,0 +1,29 @@
+// Labels pictures of any size with one model: a session that follows their size, and scores brought back to it.
+#ifndef FS_CLI_LABELLER_H
+#define FS_CLI_LABELLER_H
+
+#include "host/cli/cli.h"
+#include "host/image/image.h"
+
+enum { FS_LABELLER_MIN_SIDE = 64, FS_LABELLER_MAX_SIDE = 16384 };
+
+typedef struct fs_labeller {
+    const fs_setup *setup;
+    fs_size size; // of the network; 0x0: each picture's own
+    bool tune;    // worth it from some 16 pictures on
+    // Set by open.
+    fs_model_open model;
+    uint8_t palette[256][3];
+    fscnn_session *session;
+    fscnn_session_info session_info;
+} fs_labeller;
+
+// Opens the model; complains on failure. Returns an exit code.
+int fs_labeller_open(fs_labeller *labeller, const char *verb);
+void fs_labeller_close(fs_labeller *labeller);
+// Labels [height][width] of a picture's own size and, unless NULL, its scores [classes][height][width] before softmax.
+// *seconds: of the network alone. `path` stands in messages. Complains on failure.
+bool fs_labeller_run(fs_labeller *labeller, const char *path, const fs_image *picture, uint8_t *labels, float *logits,
+                     double *seconds);
+
+#endif

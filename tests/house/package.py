@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Makes the packages, unpacks them into a folder, and uses them as a stranger would: package.py BUILD CMAKE CPACK CC.
+
+The .deb packages are unpacked, not installed, so that the machine stays as it is. Exit status 77: no dpkg here.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from install import ROOT, consumers, expect, run  # noqa: E402
+
+TOOLS = ("dpkg-deb", "dpkg-shlibdeps", "file")
+
+
+def files_of(root: str) -> set[str]:
+    return {os.path.relpath(os.path.join(where, name), root) for where, _, names in os.walk(root) for name in names}
+
+
+def use(root: str, cmake: str, cc: str, folder: str) -> None:
+    """Builds consumers against an unpacked tree, and runs its command."""
+    os.makedirs(folder)
+    pc = next((os.path.join(root, name) for name in files_of(root) if name.endswith("/pkgconfig/fastscnn.pc")), "")
+    expect(pc != "", f"no fastscnn.pc in {root}")
+    version, _ = consumers(root, pc, cmake, cc, folder)
+    command = os.path.join(root, "bin", "fastscnn")
+    expect(run(command, "--version").startswith(f"fastscnn {version}"), "the packaged command has another version")
+    library = re.findall(r"libfastscnn\S* => (.*) \(0x", run("ldd", command))
+    expect(library != [] and os.path.realpath(library[0]).startswith(root + os.sep), f"the command runs on {library}")
+    expect("cpu" in run(command, "doctor"), "the packaged command's doctor knows no CPU")
+    run(command, "bench", "--weights", "random:1", "--size", "64x64", "--warmup", "0", "--duration", "0.1", "--quiet",
+        "--backend", "cpu")
+    models = os.path.join(ROOT, "weights", "models")
+    for name in os.listdir(models) if os.path.isdir(models) else ():
+        expect(os.path.isfile(os.path.join(root, "share", "fastscnn", name)), f"the model {name} is not packaged")
+
+
+def field(package: str, name: str) -> str:
+    return run("dpkg-deb", "-f", package, name)
+
+
+def check_debs(packages: dict[str, str], cuda: bool) -> None:
+    """Names, dependencies and contents of the .deb packages, by name."""
+    names = {"libfastscnn0", "libfastscnn-dev", "fastscnn"} | ({"libfastscnn0-cuda"} if cuda else set())
+    expect(set(packages) == names, f"packages {sorted(packages)}, not {sorted(names)}")
+    version = field(packages["libfastscnn0"], "Version")
+    for name in names - {"libfastscnn0"}:
+        expect(f"libfastscnn0 (= {version})" in field(packages[name], "Depends"), f"{name} goes with any library")
+    expect("libc6" in field(packages["libfastscnn0"], "Depends"), "the library depends on no C library")
+    depends = field(packages["fastscnn"], "Depends")
+    expect("libpng" in depends and "libturbojpeg" in depends, f"the command depends on {depends} only")
+    contents = {name: run("dpkg-deb", "-c", path) for name, path in packages.items()}
+    for name, part in (("libfastscnn0", "/libfastscnn.so.0"), ("libfastscnn-dev", "/fastscnn.h"),
+                       ("libfastscnn-dev", "/libfastscnn.so "), ("fastscnn", "/bin/fastscnn"),
+                       ("fastscnn", "/convert.py"), ("libfastscnn0-cuda", "/libfastscnn-cuda.so")):
+        holders = {other for other, text in contents.items() if part in text + " "}
+        expect(name not in names or holders == {name}, f"{part} is in {sorted(holders)}, not in {name}")
+    expect(field(packages["libfastscnn0"], "Maintainer") != "", "no maintainer")
+
+
+def check(build: str, cmake: str, cpack: str, cc: str, folder: str) -> None:
+    made = os.path.join(folder, "made")
+    run(cpack, "--config", os.path.join(build, "CPackConfig.cmake"), "-B", made)
+    plain = os.path.join(folder, "plain")
+    run(cmake, "--install", build, "--prefix", plain)
+    installed = files_of(plain)
+
+    archives = glob.glob(os.path.join(made, "*.tar.gz"))
+    expect(len(archives) == 1, f"{len(archives)} archives")
+    with tarfile.open(archives[0]) as archive:
+        archive.extractall(os.path.join(folder, "archive"))
+    (top,) = os.listdir(os.path.join(folder, "archive"))
+    expect(os.path.basename(archives[0]) == f"{top}.tar.gz", f"the archive holds {top}")
+    unpacked = os.path.join(folder, "archive", top)
+    expect(files_of(unpacked) == installed, f"archive and install differ: {files_of(unpacked) ^ installed}")
+    use(unpacked, cmake, cc, os.path.join(folder, "by-archive"))
+
+    packages = {field(path, "Package"): path for path in glob.glob(os.path.join(made, "*.deb"))}
+    check_debs(packages, "lib/libfastscnn-cuda.so" in {re.sub(r"^lib/[^/]*-linux-gnu/", "lib/", x) for x in installed})
+    root = os.path.join(folder, "root")
+    for path in packages.values():
+        run("dpkg-deb", "-x", path, root)
+    usr = os.path.join(root, "usr")
+    expect(files_of(usr) == installed, f"packages and install differ: {files_of(usr) ^ installed}")
+    use(usr, cmake, cc, os.path.join(folder, "by-deb"))
+    symbols = subprocess.run(["readelf", "-S", "-W", os.path.join(usr, "bin", "fastscnn")], capture_output=True,
+                             text=True, check=True).stdout
+    expect(".debug_info" not in symbols and ".symtab" not in symbols, "the packaged command is not stripped")
+
+
+def main() -> int:
+    build, cmake, cpack, cc = sys.argv[1:]
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        print(f"package: {', '.join(missing)} not installed (packages dpkg-dev and file): skipped")
+        return 77
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="fastscnn-package-"))
+    try:
+        check(build, cmake, cpack, cc, folder)
+    finally:
+        shutil.rmtree(folder)
+    print("package: fine")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
