@@ -131,8 +131,8 @@ class Interface(unittest.TestCase):
         self.fails("fscnn_version_string")
 
     def test_field_in_padding(self) -> None:
-        self.edit(HEADER, r"\n\} fscnn_outputs;", "\n    int32_t added;\n} fscnn_outputs;")
-        self.fails("fscnn_outputs")
+        self.edit(HEADER, r"\n\} fscnn_frame;", "\n    int32_t added;\n} fscnn_frame;")
+        self.fails("fscnn_frame")
 
     def test_value_of_an_enumerator(self) -> None:
         self.edit(HEADER, r"FSCNN_PLAN_JSON = 1", "FSCNN_PLAN_JSON = 7")
