@@ -55,12 +55,12 @@ FS_DEVICE void fs_ldmatrix_x2(uint32_t r[2], const void *row) {
 #endif
 }
 
-// Waits until the kernels before this one in the stream have ended and their results are visible: the first statement
-// of every kernel, before any access to memory that they write or read. From sm_90 on a kernel may be started while the
-// one before it still runs (programmatic dependent launch); elsewhere, and when it was launched plainly, this does
-// nothing. No thread may return without it: a kernel that ends early would let the one behind it start too early. What
-// another kernel wrote is read by plain loads or fs_async_copy16, not by __ldg, whose cache this does not bring up to
-// date.
+// Waits until the kernels before this one in the stream have ended and their results are visible: every kernel begins
+// with it, before any access to memory that they write or read. Weights and tables, which no kernel writes, may be
+// fetched before it. From sm_90 on a kernel may be started while the one before it still runs (programmatic dependent
+// launch); elsewhere, and when it was launched plainly, this does nothing. No thread may return without it: a kernel
+// that ends early would let the one behind it start too early. What another kernel wrote is read by plain loads or
+// fs_async_copy16, not by __ldg, whose cache this does not bring up to date.
 FS_DEVICE void fs_dependency_wait() {
 #if defined(__CUDACC__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");

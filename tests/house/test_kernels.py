@@ -104,13 +104,15 @@ class Gate(unittest.TestCase):
     def test_machine_code(self) -> None:
         self.path = os.environ["PATH"]
         self.addCleanup(os.environ.__setitem__, "PATH", self.path)
-        conv, stem = "_ZN12_GLOBAL__N_18conv_f16ILi8EEEvi", "_ZN12_GLOBAL__N_18stem_f16ILi8EEEvi"
-        good = f"{conv}\n HMMA.16816.F32 R4\n\t\tFunction : {stem}\n HMMA.16816.F32 R4"
+        names = [f"_ZN12_GLOBAL__N_1{len(name)}{name}ILi8EEEvi" for name in kernels.TENSOR]
+        bodies = [f"{name}\n HMMA.16816.F32 R4" for name in names]
+        good = "\n\t\tFunction : ".join(bodies)
         code, said = self.disassemble(good)
-        self.assertEqual((code, "in all 2 bodies" in said), (0, True), said)
+        self.assertEqual((code, f"in all {len(names)} bodies" in said), (0, True), said)
         for bad, expected in ((good.replace("HMMA", "FFMA"), "conv_f16<8>: no tensor-core instruction"),
                               (good.replace("HMMA.16816.F32 R4", "HMMA R4\n STL [R1]", 1), "conv_f16<8>: local memory"),
-                              (f"{conv}\n HMMA.16816.F32 R4", "no kernel stem_f16")):
+                              *(("\n\t\tFunction : ".join(bodies[:i] + bodies[i + 1:]), f"no kernel {name}")
+                                for i, name in enumerate(kernels.TENSOR))):
             code, said = self.disassemble(bad)
             self.assertEqual((code, expected in said), (1, True), said)
 
