@@ -152,8 +152,11 @@ class Training:
         self.path = os.path.join(o.output, "checkpoint.pt")
 
     def save(self) -> None:
+        # Tensors, whole numbers and texts only: what PyTorch 1.13 reads without running a file's code. The rest of the
+        # optimizer's state comes from the options.
         torch.save({"net": self.net.state_dict(), "ema": self.average.state_dict(), "number": self.step,
-                    "optimizer": self.optimizer.state_dict(), "spent": self.minutes,
+                    "optimizer": {"state": self.optimizer.state_dict()["state"]},
+                    "spent": torch.tensor(self.minutes, dtype=torch.float64),
                     "options": {name: getattr(self.o, name) for name in self.FIXED}}, self.path + ".tmp")
         os.replace(self.path + ".tmp", self.path)
 
@@ -165,7 +168,7 @@ class Training:
                     raise TrainError(f"{self.path}: was made with --{name} {value}, not {getattr(self.o, name)}")
             self.net.load_state_dict(saved["net"])
             self.average.load_state_dict(saved["ema"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": saved["optimizer"]["state"]})
             self.step, self.minutes = int(saved["number"]), float(saved["spent"])
         except FileNotFoundError:
             raise TrainError(f"{self.path}: no checkpoint there: train first, or name its folder with -o") from None
