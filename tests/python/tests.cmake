@@ -1,7 +1,21 @@
-# Tests of the Python scripts. test_convert needs nothing but Python; test_export skips where its packages are missing.
+# Tests of the Python scripts. test_convert needs nothing but Python; the others skip where their packages are missing.
 find_program(FASTSCNN_PYTHON3 python3 REQUIRED)
 foreach(name test_convert test_export)
   add_test(NAME ${name} COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/${name}.py
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 LABELS python)
 endforeach()
+
+# The recipe's test takes the first Python that has PyTorch: Debian's may, where another comes first in the path.
+find_program(FASTSCNN_TORCH_PYTHON3 python3 PATHS /usr/bin NO_DEFAULT_PATH)
+foreach(python ${FASTSCNN_PYTHON3} ${FASTSCNN_TORCH_PYTHON3})
+  execute_process(COMMAND ${python} -c "import numpy, PIL, torch" RESULT_VARIABLE missing OUTPUT_QUIET ERROR_QUIET)
+  set(train_python ${python})
+  if(missing EQUAL 0)
+    break()
+  endif()
+endforeach()
+add_test(NAME test_train COMMAND ${train_python} -B ${CMAKE_CURRENT_LIST_DIR}/test_train.py
+  WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(test_train PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 LABELS python
+  ENVIRONMENT "FASTSCNN_BIN=$<TARGET_FILE:fastscnn_cli>;OMP_WAIT_POLICY=passive")

@@ -187,7 +187,8 @@ def augment(image: np.ndarray, label: np.ndarray, how: Augment, random: np.rando
     left = _place(width, how.size[1] / wide, aim[1], random)
     # The part of the crop that the picture covers, in crop and in picture coordinates.
     first = [max(0, round(-top * tall)), max(0, round(-left * wide))]
-    last = [min(how.size[0], round((height - top) * tall)), min(how.size[1], round((width - left) * wide))]
+    last = [max(first[0] + 1, min(how.size[0], round((height - top) * tall))),
+            max(first[1] + 1, min(how.size[1], round((width - left) * wide)))]
     box = (max(left + first[1] / wide, 0.0), max(top + first[0] / tall, 0.0),
            min(left + last[1] / wide, width), min(top + last[0] / tall, height))
     size = (last[0] - first[0], last[1] - first[1])
@@ -197,7 +198,7 @@ def augment(image: np.ndarray, label: np.ndarray, how: Augment, random: np.rando
     part = _resized(image, box, size, Image.BILINEAR).astype(np.float32) * np.float32(1 / 255)
     part[..., :3] = _recolour(part[..., :3], how, random)
     pixels = np.empty((*how.size, image.shape[2]), np.float32)
-    pixels[:] = part.mean((0, 1))
+    pixels[:] = part[::4, ::4].mean((0, 1))  # a sixteenth of the pixels tells the mean well enough
     pixels[window] = part
     if how.flip and random.random() < 0.5:
         pixels, truth = pixels[:, ::-1], truth[:, ::-1]
@@ -210,7 +211,7 @@ def _recolour(part: np.ndarray, how: Augment, random: np.random.Generator) -> np
     contrast = 1 + random.uniform(-1, 1) * how.contrast
     gain = (1 + random.uniform(-1, 1, 3) * how.colour) * (1 + random.uniform(-1, 1) * how.brightness)
     matrix = np.eye(3) * saturation + np.array([0.299, 0.587, 0.114])[:, None] * (1 - saturation)
-    mean = part.mean((0, 1)) @ matrix
+    mean = part[::4, ::4].mean((0, 1)) @ matrix
     matrix = (matrix * contrast * gain).astype(np.float32)
     return np.clip(part @ matrix + ((1 - contrast) * mean * gain).astype(np.float32), 0, 1)
 

@@ -40,7 +40,8 @@ def arrays(state: Mapping[str, torch.Tensor], variant: str, classes: int, channe
         if not np.isfinite(array).all():
             raise ValueError(f"{name}: not finite: the training diverged, there is nothing to export")
         if dtype == "F16":
-            half = array.astype(np.float16)
+            with np.errstate(over="ignore"):  # refused below
+                half = array.astype(np.float16)
             if not np.isfinite(half).all() or (name.endswith("running_var") and (half <= 0).any()):
                 raise ValueError(f"{name}: {float(np.abs(array).max()):g} does not fit half precision: export as f32")
             array = half
