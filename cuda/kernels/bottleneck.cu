@@ -167,8 +167,10 @@ template <int cin, int cout, int stride> void launch(BottleneckArgs args, const 
 } // namespace
 
 bool fs_launch_bottleneck(const fs_bottleneck_params *p, int sm, int variant, fs_launch *out) {
-    if (variant != 0 || !fs_expand_takes(p->in, p->expand, p->dw, p->out.h, p->out.w)) return false;
+    if (variant != 0 || !fs_expand_takes(p->in, p->expand, p->dw, p->out)) return false;
     if (p->expand.n != 6 * p->in.c || p->project.relu || p->out.c != p->project.n) return false;
+    const fs_map &add = p->residual, &to = p->out;
+    if (add.data && (add.h != to.h || add.w != to.w || add.c != to.c || !fs_expand_is_aligned(add))) return false;
     const BottleneckArgs args = {*p, 0};
     fs_launch filled;
     // The network's blocks.

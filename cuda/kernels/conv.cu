@@ -15,6 +15,7 @@
 // (32768x128x192: 21 MB, 1.6 GFLOP); the third bottleneck's pairs (2048x768x128) move 4 MB for 0.4 GFLOP.
 #include "cuda/kernels/device.cuh"
 #include "cuda/kernels/ptx.cuh"
+#include "cuda/kernels/quads.cuh"
 
 namespace {
 
@@ -192,22 +193,6 @@ template <class Element> FS_DEVICE void finish8(const ConvArgs &args, int m, int
         store8(static_cast<__half *>(p.out.data) + to, v);
 }
 
-// Lane t of a quad has columns 2t, 2t + 1 of four tiles of 8 columns; afterwards it has the 8 columns of tile t.
-FS_DEVICE void quad_transpose(float v[4][2], int lane) {
-#pragma unroll
-    for (int bit = 1; bit <= 2; bit *= 2)
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                if (j & bit) continue;
-                const bool upper = lane & bit;
-                const float got = __shfl_xor_sync(0xffffffffu, upper ? v[j][e] : v[j | bit][e], bit);
-                v[j][e] = upper ? got : v[j][e];
-                v[j | bit][e] = upper ? v[j | bit][e] : got;
-            }
-}
-
 // ---- F16 on tensor cores --------------------------------------------------------------------------------------------
 
 // bm_ x bn_ outputs a block, bk_ of K a step; warps_m x warps_n warps, times warps_k groups that share each step's K.
@@ -303,7 +288,7 @@ template <class Tile> FS_KERNEL(Tile::threads, Tile::blocks) conv_f16(const FS_P
                 float v[4][2];
 #pragma unroll
                 for (int t = 0; t < 4; t++) v[t][0] = sum[i][j + t][half * 2], v[t][1] = sum[i][j + t][half * 2 + 1];
-                quad_transpose(v, lane);
+                fs_quad_transpose(v, lane);
                 const int m = m0 + warp_m + i * 16 + (half + group) * 8 + lane / 4;
                 if (m < args.m && n < args.n8) finish8<__half>(args, m, n, v[0], bias);
             }

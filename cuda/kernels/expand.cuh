@@ -377,12 +377,17 @@ FS_DEVICE void fs_expand_unit(const fs_expand_weights<Tile> &w, const fs_map &in
     }
 }
 
-// Whether the kernels here can run it.
-static inline bool fs_expand_takes(const fs_map &in, const fs_fused_pw &expand, const fs_fused_dw &dw, int out_h,
-                                   int out_w) {
-    return (in.c == 64 || in.c == 96 || in.c == 128) && expand.n > 0 && expand.n % 32 == 0 && expand.relu && dw.relu &&
-           (dw.stride == 1 || dw.stride == 2) && out_h == (in.h - 1) / dw.stride + 1 &&
-           out_w == (in.w - 1) / dw.stride + 1;
+// Pixels are read and written 16 bytes at a time.
+static inline bool fs_expand_is_aligned(const fs_map &map) {
+    return map.pitch >= map.c && map.pitch % 8 == 0;
+}
+
+// Whether the kernels here can run it; `out`: where the depthwise's result, or what is made of it, lies.
+static inline bool fs_expand_takes(const fs_map &in, const fs_fused_pw &expand, const fs_fused_dw &dw,
+                                   const fs_map &out) {
+    return fs_expand_is_aligned(in) && fs_expand_is_aligned(out) && (in.c == 64 || in.c == 96 || in.c == 128) &&
+           expand.n > 0 && expand.n % 32 == 0 && expand.relu && dw.relu && (dw.stride == 1 || dw.stride == 2) &&
+           out.h == (in.h - 1) / dw.stride + 1 && out.w == (in.w - 1) / dw.stride + 1;
 }
 
 #endif

@@ -72,7 +72,7 @@ bool fs_launch_expand_dw(const fs_expand_dw_params *p, int sm, int variant, fs_l
         const char *name;
     };
     constexpr Variant variants[] = {{3, "expand_dw 8x8x96"}, {6, "expand_dw 8x8x192"}, {2, "expand_dw 8x8x64"}};
-    if (variant < 0 || variant >= 3 || !fs_expand_takes(p->in, p->expand, p->dw, p->out.h, p->out.w)) return false;
+    if (variant < 0 || variant >= 3 || !fs_expand_takes(p->in, p->expand, p->dw, p->out)) return false;
     if (p->out.c != p->expand.n) return false;
     const ExpandArgs args = {*p, 0, 0};
     const Variant &v = variants[variant];

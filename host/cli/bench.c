@@ -9,28 +9,13 @@
 #include "host/cli/plot.h"
 #include "host/cli/progress.h"
 #include "host/cli/stats.h"
-#include "host/image/image.h"
-#include "host/image/scene.h"
+#include "host/cli/workload.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/text.h"
 
-enum {
-    SLOTS_MAX = 16,
-    SCENES_MAX = 4,
-    LATENCY = 0,
-    THROUGHPUT = 1,
-    HOST = 0,
-    PINNED = 1,
-    DEVICE = 2,
-    LABELS = 0,
-    SCORES = 1
-};
-static const size_t SCENE_BYTES_MAX = (size_t)64 << 20; // of all rotating frames together, beyond the first
-static const uint64_t SCENE_SEED = 1;
+enum { LATENCY = 0, THROUGHPUT = 1, SCORES = 1 };
 
 static const char *const mode_names[] = {"latency", "throughput", NULL};
-static const char *const io_names[] = {"host", "pinned", "device", NULL};
-static const char *const task_names[] = {"labels", "scores", NULL};
 
 static volatile sig_atomic_t interrupted;
 
@@ -52,10 +37,7 @@ typedef struct fs_bench {
     fscnn_session_info info;
     double setup_ms;
 
-    fs_image scene[SCENES_MAX];
-    int scenes;
-    void *input_buffer[SCENES_MAX]; // frames in the memory that --io names; NULL: the scenes themselves
-    void *output[SLOTS_MAX];        // one per frame in flight, in that memory
+    fs_workload work;
 
     fs_sample *samples; // owned
     size_t count, capacity;
@@ -63,105 +45,30 @@ typedef struct fs_bench {
     fs_stats stats;
 } fs_bench;
 
-// Gives a 4-channel model its 4th channel: brightness, which is what a thermal picture looks most like.
-static bool add_fourth_channel(fs_image *image) {
-    size_t pixels = (size_t)image->width * (size_t)image->height;
-    uint8_t *out = fs_malloc(pixels, 4);
-    if (out == NULL) return false;
-    for (size_t i = 0; i < pixels; i++) {
-        const uint8_t *rgb = image->pixels + 3 * i;
-        memcpy(out + 4 * i, rgb, 3);
-        out[4 * i + 3] = (uint8_t)((rgb[0] + 2 * rgb[1] + rgb[2]) / 4);
-    }
-    int width = image->width, height = image->height;
-    fs_image_free(image);
-    *image = (fs_image){.width = width, .height = height, .channels = 4, .pixels = out};
-    return true;
-}
-
-static int frames_from_file(fs_bench *self, fs_image *picture) {
-    if (picture->height == self->size.height && picture->width == self->size.width) {
-        self->scene[0] = *picture;
-        *picture = (fs_image){0};
-    } else if (fs_image_resize(picture, self->size.width, self->size.height, &self->scene[0]) != FS_OK) {
-        fs_complain("%s: %s", self->input, fs_error_text());
-        return FS_EXIT_FAILED;
-    }
-    self->scenes = 1;
-    return FS_EXIT_OK;
-}
-
-// Several frames that differ, so that caches and branch predictors meet what a camera would bring.
-static int frames_from_scene(fs_bench *self) {
-    int channels = self->model.info.channels;
-    size_t bytes = (size_t)self->size.height * (size_t)self->size.width * (size_t)channels;
-    size_t fit = SCENE_BYTES_MAX / bytes;
-    self->scenes = fit < 1 ? 1 : fit > SCENES_MAX ? SCENES_MAX : (int)fit;
-    for (int i = 0; i < self->scenes; i++) {
-        if (fs_scene_draw(&self->scene[i], self->size.width, self->size.height, SCENE_SEED, i) != FS_OK) {
-            fs_complain("%s", fs_error_text());
-            return FS_EXIT_FAILED;
-        }
-        if (channels == 4 && self->scene[i].channels == 3 && !add_fourth_channel(&self->scene[i])) {
-            fs_complain("out of memory for frames of %dx%d; use a smaller --size", self->size.height, self->size.width);
-            return FS_EXIT_FAILED;
-        }
-    }
-    return FS_EXIT_OK;
-}
-
-static bool allocate(fs_bench *self) {
-    size_t pixels = (size_t)self->size.height * (size_t)self->size.width;
-    size_t element = self->task == SCORES ? (size_t)self->model.info.classes * sizeof(float) : 1;
-    const fscnn_memory memory = (fscnn_memory)self->io;
-    fscnn_engine *engine = self->model.engine;
-    for (int i = 0; i < self->in_flight; i++)
-        if (fscnn_buffer_alloc(engine, memory, pixels * element, &self->output[i]) != FSCNN_OK) return false;
-    for (int i = 0; i < self->scenes && self->io != HOST; i++) {
-        const fs_image *image = &self->scene[i];
-        const size_t bytes = pixels * (size_t)image->channels;
-        if (fscnn_buffer_alloc(engine, memory, bytes, &self->input_buffer[i]) != FSCNN_OK ||
-            fscnn_buffer_copy(engine, self->input_buffer[i], image->pixels, bytes) != FSCNN_OK)
-            return false;
-    }
-    self->capacity = 4096;
-    self->samples = fs_malloc(self->capacity, sizeof *self->samples);
-    return self->samples != NULL;
-}
-
 static bool keep_sample(fs_bench *self, fs_sample sample) {
     if (self->count == self->capacity) {
-        fs_sample *grown = fs_grow(self->samples, self->count * sizeof *grown, 2 * self->capacity, sizeof *grown);
+        const size_t more = self->capacity == 0 ? 4096 : 2 * self->capacity;
+        fs_sample *grown = fs_grow(self->samples, self->count * sizeof *grown, more, sizeof *grown);
         if (grown == NULL) return false;
         self->samples = grown;
-        self->capacity *= 2;
+        self->capacity = more;
     }
     self->samples[self->count++] = sample;
     return true;
 }
 
 static bool submit(fs_bench *self, uint64_t number, uint64_t *ticket) {
-    const int at = (int)(number % (uint64_t)self->scenes);
-    const fs_image *image = &self->scene[at];
     fscnn_frame frame;
-    fscnn_frame_init(&frame, image->channels == 4 ? FSCNN_RGBA8 : FSCNN_RGB8, image->width, image->height,
-                     self->io == HOST ? image->pixels : self->input_buffer[at]);
     fscnn_outputs outputs;
-    fscnn_outputs_init(&outputs);
-    frame.memory = outputs.memory = (fscnn_memory)self->io;
-    void *output = self->output[number % (uint64_t)self->in_flight];
-    if (self->task == SCORES)
-        outputs.logits = output;
-    else
-        outputs.labels = output;
+    fs_workload_bind(&self->work, number, &frame, &outputs);
     return fscnn_submit(self->session, &frame, &outputs, ticket) == FSCNN_OK;
 }
 
 // Keeps in_flight frames going for `seconds`, and at least one. Latency is from before submit to after wait. With one
 // frame in flight this is latency mode.
 static bool drive(fs_bench *self, double seconds, bool keep, fs_progress *progress) {
-    uint64_t ticket[SLOTS_MAX];
-    double started[SLOTS_MAX];
+    uint64_t ticket[FS_OUTPUTS_MAX];
+    double started[FS_OUTPUTS_MAX];
     uint64_t in = 0, out = 0, depth = (uint64_t)self->in_flight;
     double begin = fs_seconds(), now = begin;
     bool more = true;
@@ -233,15 +140,13 @@ static void print_head(const fs_bench *self, FILE *file) {
     fprintf(file, "fastscnn %s (commit %s)\n", fscnn_version_string(), FS_COMMIT);
     fprintf(file, "device     %s: %s\n", fs_backend_names[model->backend], model->device);
     fprintf(file, "model      %s: %s, %d classes\n", self->model.weights, model->variant, model->classes);
-    if (self->input != NULL)
-        fprintf(file, "input      %s\n", self->input);
-    else
-        fprintf(file, "input      generated street scene, %d frame%s in turn\n", self->scenes,
-                self->scenes == 1 ? "" : "s");
+    char input[512];
+    fs_workload_describe(&self->work, self->input, input, sizeof input);
+    fprintf(file, "input      %s\n", input);
     fprintf(file,
             "settings   %dx%d (height x width), %s, %s kernels, %s mode, %s, %s memory, %d thread%s, %d in flight\n",
             self->size.height, self->size.width, fs_precision_names[model->precision], model->kernels,
-            mode_names[self->mode], task_names[self->task], io_names[self->io], self->info.threads,
+            mode_names[self->mode], fs_task_names[self->task], fs_io_names[self->io], self->info.threads,
             self->info.threads == 1 ? "" : "s", self->in_flight);
     fprintf(file, "time       warm-up %g s, then %g s measured\n\n", self->warmup, self->duration);
 }
@@ -290,8 +195,8 @@ static bool write_json(const fs_bench *self) {
     fs_json_string(&json, "input", self->input != NULL ? self->input : "scene");
     fs_json_string(&json, "size", size);
     fs_json_string(&json, "mode", mode_names[self->mode]);
-    fs_json_string(&json, "io", io_names[self->io]);
-    fs_json_string(&json, "task", task_names[self->task]);
+    fs_json_string(&json, "io", fs_io_names[self->io]);
+    fs_json_string(&json, "task", fs_task_names[self->task]);
     fs_json_integer(&json, "threads", self->info.threads);
     fs_json_integer(&json, "in_flight", self->in_flight);
     fs_json_integer(&json, "frames", (int64_t)self->count);
@@ -327,7 +232,7 @@ static bool write_plot(const fs_bench *self) {
     snprintf(title, sizeof title, "Fast-SCNN %dx%d: %.1f fps, %s mode", self->size.height, self->size.width,
              (double)self->count / self->seconds, mode_names[self->mode]);
     snprintf(subtitle, sizeof subtitle, "%s, %s, %s, %d threads, %zu frames, commit %s", self->model.info.device,
-             fs_precision_names[self->model.info.precision], task_names[self->task], self->info.threads, self->count,
+             fs_precision_names[self->model.info.precision], fs_task_names[self->task], self->info.threads, self->count,
              FS_COMMIT);
     fs_text svg = {0};
     fs_plot_latency(&svg, title, subtitle, self->samples, &self->stats);
@@ -361,32 +266,18 @@ static int run(fs_bench *self, fs_image *picture) {
     int code = fs_setup_open(&self->setup, "bench", true, &self->model);
     if (code != FS_EXIT_OK) return code;
     double engine_ms = 1e3 * (fs_seconds() - start);
-    if (self->io == DEVICE && self->model.info.backend != FSCNN_BACKEND_CUDA) {
-        fs_complain("option '--io device' needs the CUDA backend; use --io host");
-        return FS_EXIT_FAILED;
-    }
-
-    if (self->input != NULL) {
-        int channels = self->model.info.channels;
-        if (fs_image_read(self->input, channels, picture) != FS_OK) {
-            fs_complain("%s", fs_error_text());
-            return FS_EXIT_FAILED;
-        }
-        if (self->size.height == 0) self->size = (fs_size){picture->height, picture->width};
-    }
+    code = fs_workload_read(&self->model, (fscnn_memory)self->io, self->input, picture, &self->size);
+    if (code != FS_EXIT_OK) return code;
     start = fs_seconds();
     code = fs_setup_session(&self->setup, self->model.engine, self->size.height, self->size.width, self->in_flight, 0,
                             &self->session, &self->info);
     if (code != FS_EXIT_OK) return code;
     self->setup_ms = engine_ms + 1e3 * (fs_seconds() - start);
 
-    code = self->input != NULL ? frames_from_file(self, picture) : frames_from_scene(self);
+    self->work.memory = (fscnn_memory)self->io, self->work.scores = self->task == SCORES;
+    code = fs_workload_open(&self->work, &self->model, self->size, 0, self->in_flight,
+                            self->input != NULL ? picture : NULL);
     if (code != FS_EXIT_OK) return code;
-    if (!allocate(self)) {
-        fs_complain("out of memory for frames or outputs of %dx%d; use a smaller --size or fewer frames in flight",
-                    self->size.height, self->size.width);
-        return FS_EXIT_FAILED;
-    }
     bool json_on_stdout = self->json != NULL && strcmp(self->json, "-") == 0;
     FILE *file = self->quiet ? NULL : json_on_stdout ? stderr : stdout;
     if (file != NULL) {
@@ -417,21 +308,21 @@ int fs_verb_bench(int argc, char **argv) {
          .kind = FS_OPTION_CHOICE,
          .value = &self.io,
          .placeholder = "host|pinned|device",
-         .choices = io_names,
+         .choices = fs_io_names,
          .help = "memory that frames and results live in: host (default), or, with the\n"
                  "CUDA backend, pinned host memory or the GPU's own"},
         {.name = "task",
          .kind = FS_OPTION_CHOICE,
          .value = &self.task,
          .placeholder = "labels|scores",
-         .choices = task_names,
+         .choices = fs_task_names,
          .help = "u8 class map (default), or float32 scores of every class"},
         {.name = "in-flight",
          .kind = FS_OPTION_WHOLE,
          .value = &self.in_flight,
          .placeholder = "N",
          .low = 1,
-         .high = SLOTS_MAX,
+         .high = FS_OUTPUTS_MAX,
          .help = "frames in flight in throughput mode (default: 2)"},
         {.name = "warmup",
          .kind = FS_OPTION_REAL,
@@ -507,12 +398,9 @@ int fs_verb_bench(int argc, char **argv) {
     fs_image picture = {0};
     code = run(&self, &picture);
     fscnn_session_close(&self.session); // waits for frames in flight, which use the buffers freed below
-    for (int i = 0; i < SCENES_MAX; i++)
-        fscnn_buffer_free(self.model.engine, (fscnn_memory)self.io, &self.input_buffer[i]);
-    for (int i = 0; i < SLOTS_MAX; i++) fscnn_buffer_free(self.model.engine, (fscnn_memory)self.io, &self.output[i]);
+    fs_workload_close(&self.work);
     fscnn_engine_close(&self.model.engine);
     fs_image_free(&picture);
-    for (int i = 0; i < SCENES_MAX; i++) fs_image_free(&self.scene[i]);
     fs_free(self.samples);
     return code;
 }

@@ -4,11 +4,6 @@
 #include "host/cli/resample.h"
 #include "runtime/base/mem.h"
 
-static bool out_of_memory(const char *path) {
-    fs_complain("%s: out of memory; use a smaller --size or fewer outputs", path);
-    return false;
-}
-
 static bool use_session(fs_labeller *self, int height, int width) {
     if (self->session != NULL && self->session_info.height == height && self->session_info.width == width) return true;
     fscnn_session_close(&self->session);
@@ -57,20 +52,16 @@ static bool label_resized(fs_labeller *self, const char *path, fs_size size, con
                           float *logits, double *seconds) {
     size_t pixels = (size_t)picture->height * (size_t)picture->width;
     size_t classes = (size_t)self->model.info.classes;
-    fs_image resized = {0};
     float *scores = fs_malloc((size_t)size.height * (size_t)size.width, classes * sizeof *scores);
     float *best = fs_malloc(pixels, sizeof *best);
     float *row = fs_malloc((size_t)picture->width, sizeof *row);
     bool fine = false;
     if (scores == NULL || best == NULL || row == NULL) {
-        out_of_memory(path);
-    } else if (fs_image_resize(picture, size.width, size.height, &resized) != FS_OK) {
-        fs_complain("%s: %s", path, fs_error_text());
-    } else if (run_network(self, path, &resized, NULL, scores, seconds)) {
+        fs_complain("%s: out of memory; use a smaller --size or fewer outputs", path);
+    } else if (run_network(self, path, picture, NULL, scores, seconds)) {
         labels_from_scores(scores, size, (int)classes, picture->height, picture->width, labels, best, row, logits);
         fine = true;
     }
-    fs_image_free(&resized);
     fs_free(scores);
     fs_free(best);
     fs_free(row);

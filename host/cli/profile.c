@@ -13,9 +13,6 @@
 
 enum { FRAMES_MAX = 10000, FRAMES_MIN = 5 };
 
-static const char *const io_names[] = {"host", "pinned", "device", NULL};
-static const char *const task_names[] = {"labels", "scores", NULL};
-
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int signal_number) {
@@ -212,22 +209,13 @@ static int run(fs_profiler *self, fs_image *picture) {
     fs_profile *p = &self->profile;
     int code = fs_setup_open(&self->setup, "profile", true, &self->model);
     if (code != FS_EXIT_OK) return code;
-    if (self->io == FSCNN_MEMORY_DEVICE && self->model.info.backend != FSCNN_BACKEND_CUDA) {
-        fs_complain("option '--io device' needs the CUDA backend; use --io host");
-        return FS_EXIT_FAILED;
-    }
-    if (self->input != NULL) {
-        if (fs_image_read(self->input, self->model.info.channels, picture) != FS_OK) {
-            fs_complain("%s", fs_error_text());
-            return FS_EXIT_FAILED;
-        }
-        if (self->size.height == 0) self->size = (fs_size){picture->height, picture->width};
-    }
+    code = fs_workload_read(&self->model, (fscnn_memory)self->io, self->input, picture, &self->size);
+    if (code != FS_EXIT_OK) return code;
     code = fs_setup_session(&self->setup, self->model.engine, self->size.height, self->size.width, 1, 0, &self->session,
                             &p->session);
     if (code != FS_EXIT_OK) return code;
     p->model = &self->model, p->size = self->size, p->warmup = self->warmup;
-    p->task = task_names[self->task], p->io = io_names[self->io];
+    p->task = fs_task_names[self->task], p->io = fs_io_names[self->io];
     if (!describe_steps(self)) {
         // Nothing else of what the call looks at comes from the command line.
         return self->roofline != NULL ? FS_EXIT_USAGE : FS_EXIT_FAILED;
@@ -273,13 +261,13 @@ int fs_verb_profile(int argc, char **argv) {
          .kind = FS_OPTION_CHOICE,
          .value = &self.io,
          .placeholder = "host|pinned|device",
-         .choices = io_names,
+         .choices = fs_io_names,
          .help = "memory that frames and results live in (default: host)"},
         {.name = "task",
          .kind = FS_OPTION_CHOICE,
          .value = &self.task,
          .placeholder = "labels|scores",
-         .choices = task_names,
+         .choices = fs_task_names,
          .help = "u8 class map (default), or float32 scores of every class"},
         {.name = "input",
          .kind = FS_OPTION_TEXT,

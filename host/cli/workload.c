@@ -11,6 +11,9 @@ enum { FRAMES_DEFAULT = 4 };
 static const size_t DEFAULT_BYTES_MAX = (size_t)64 << 20; // of all frames together, when their number is not asked for
 static const uint64_t SCENE_SEED = 1;
 
+const char *const fs_io_names[] = {"host", "pinned", "device", NULL};
+const char *const fs_task_names[] = {"labels", "scores", NULL};
+
 // Gives a 4-channel model its 4th channel: brightness, which is what a thermal picture looks most like.
 static bool add_fourth_channel(fs_image *image) {
     size_t pixels = (size_t)image->width * (size_t)image->height;
@@ -72,6 +75,20 @@ static bool allocate(fs_workload *w, fs_size size, int classes) {
             return false;
     }
     return true;
+}
+
+int fs_workload_read(const fs_model_open *model, fscnn_memory io, const char *input, fs_image *picture, fs_size *size) {
+    if (io == FSCNN_MEMORY_DEVICE && model->info.backend != FSCNN_BACKEND_CUDA) {
+        fs_complain("option '--io device' needs the CUDA backend; use --io host");
+        return FS_EXIT_FAILED;
+    }
+    if (input == NULL) return FS_EXIT_OK;
+    if (fs_image_read(input, model->info.channels, picture) != FS_OK) {
+        fs_complain("%s", fs_error_text());
+        return FS_EXIT_FAILED;
+    }
+    if (size->height == 0) *size = (fs_size){picture->height, picture->width};
+    return FS_EXIT_OK;
 }
 
 int fs_workload_open(fs_workload *w, const fs_model_open *model, fs_size size, int frames, int outputs,

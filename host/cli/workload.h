@@ -7,6 +7,9 @@
 
 enum { FS_FRAMES_MAX = 64, FS_OUTPUTS_MAX = 16 };
 
+extern const char *const fs_io_names[];   // NULL-terminated, indexed by fscnn_memory
+extern const char *const fs_task_names[]; // NULL-terminated: labels, scores
+
 typedef struct fs_workload {
     fscnn_engine *engine;
     fscnn_memory memory; // of frames and results
@@ -18,6 +21,9 @@ typedef struct fs_workload {
     int outputs;
 } fs_workload;
 
+// Before a session is opened: whether the backend has the memory `io`, and the picture `input` (NULL: none), whose size
+// becomes *size where that is 0x0. Complains; returns an exit code.
+int fs_workload_read(const fs_model_open *model, fscnn_memory io, const char *input, fs_image *picture, fs_size *size);
 // Makes `frames` frames of `size` that differ (0: up to four, as far as 64 MB go), and `outputs` results. With
 // `picture` they are copies of it, resized where it must be. Complains on failure; returns an exit code. Close it in
 // any case, before the engine.

@@ -54,14 +54,13 @@ static fs_status read_line(int file, const char *name, char *line, int *length) 
     return FS_OK;
 }
 
-static fs_status set_layout(fs_y4m *y) {
+static void set_layout(fs_y4m *y) {
     const size_t pixels = (size_t)y->width * (size_t)y->height;
     size_t chroma = 0;
     if (y->chroma_x)
         chroma = (size_t)((y->width + y->chroma_x - 1) / y->chroma_x) *
                  (size_t)((y->height + y->chroma_y - 1) / y->chroma_y);
     y->frame_bytes = pixels + 2 * chroma;
-    return FS_OK;
 }
 
 // "420jpeg" and its kin differ in where chroma is sampled, by less than a pixel: all are read alike.
@@ -123,7 +122,7 @@ fs_status fs_y4m_read_header(int file, const char *name, fs_y4m *y4m) {
         return fs_fail(FS_ERR_LIMIT, "%s: %dx%d pixels (height x width) are more than %d a side", name, y.height,
                        y.width, FS_IMAGE_MAX_SIDE);
     if (y.scale == 0) y.rate = 0;
-    FS_TRY(set_layout(&y));
+    set_layout(&y);
     *y4m = y;
     return FS_OK;
 }
@@ -169,13 +168,12 @@ static matrix matrix_of(const fs_y4m *y) {
 
 void fs_y4m_to_rgb(const fs_y4m *y, const uint8_t *planes, uint8_t *rgb) {
     const size_t width = (size_t)y->width, pixels = width * (size_t)y->height;
+    const matrix m = matrix_of(y);
     if (y->chroma_x == 0) {
-        matrix m = matrix_of(y);
         for (size_t i = 0; i < pixels; i++)
             memset(rgb + 3 * i, clamp8((m.luma * (planes[i] - m.offset) + 32768) >> 16), 3);
         return;
     }
-    const matrix m = matrix_of(y);
     const size_t chroma_width = (width + (size_t)y->chroma_x - 1) / (size_t)y->chroma_x;
     const uint8_t *const cb = planes + pixels, *const cr = cb + (y->frame_bytes - pixels) / 2;
     for (int row = 0; row < y->height; row++) {

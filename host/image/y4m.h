@@ -14,7 +14,7 @@ typedef struct fs_y4m {
     int rate, scale;        // frames per second is rate / scale; 0 / 0 when unknown
     int chroma_x, chroma_y; // pixels that share a chroma sample; 0: there is none (gray)
     bool full_range;        // 0..255 rather than 16..235
-    size_t header_bytes;    // of the stream, so far read or written
+    size_t header_bytes;    // of a stream that was read
     size_t frame_bytes;     // of the planes of a frame
 } fs_y4m;
 

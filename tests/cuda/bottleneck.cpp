@@ -183,6 +183,18 @@ void refusals() {
         declined("72 channels", [](fs_bottleneck_params &o) { o.in.c = o.in.pitch = 72, o.expand.n = 432; });
         declined("56 channels out", [](fs_bottleneck_params &o) { o.project.n = o.out.c = 56; });
         declined("an output of another size", [](fs_bottleneck_params &o) { o.out.h++; });
+        declined("an input of too small a pitch", [](fs_bottleneck_params &o) { o.in.pitch -= 8; });
+        declined("an input of an odd pitch", [](fs_bottleneck_params &o) { o.in.pitch += 4; });
+        declined("an output of too small a pitch", [](fs_bottleneck_params &o) { o.out.pitch = o.out.c - 8; });
+        declined("an output of an odd pitch", [](fs_bottleneck_params &o) { o.out.pitch += 2; });
+        static char somewhere[16];
+        const auto adding = [](fs_bottleneck_params &o) { o.residual = o.out, o.residual.data = somewhere; };
+        fs_bottleneck_params with = p;
+        adding(with);
+        CHECK(fs_launch_bottleneck(&with, 90, 0, &launch), "a residual of the output's shape is declined");
+        declined("a residual of another size", [&](fs_bottleneck_params &o) { adding(o), o.residual.w--; });
+        declined("a residual of other channels", [&](fs_bottleneck_params &o) { adding(o), o.residual.c -= 8; });
+        declined("a residual of an odd pitch", [&](fs_bottleneck_params &o) { adding(o), o.residual.pitch += 4; });
     }
 }
 

@@ -133,6 +133,10 @@ void refusals() {
         declined("a slice of 16", [](fs_expand_dw_params &o) { o.expand.n = o.out.c = o.out.pitch = 400; });
         declined("channels that are not there", [](fs_expand_dw_params &o) { o.out.c -= 32; });
         declined("an output of another size", [](fs_expand_dw_params &o) { o.out.w++; });
+        declined("an input of too small a pitch", [](fs_expand_dw_params &o) { o.in.pitch -= 8; });
+        declined("an input of an odd pitch", [](fs_expand_dw_params &o) { o.in.pitch += 4; });
+        declined("an output of too small a pitch", [](fs_expand_dw_params &o) { o.out.pitch -= 8; });
+        declined("an output of an odd pitch", [](fs_expand_dw_params &o) { o.out.pitch += 2; });
     }
 }
 
