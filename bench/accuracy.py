@@ -57,14 +57,16 @@ def tables(results: list[Result]) -> list[str]:
                                    row[1]["precision"], row[0]))
         text += [f"### {key[0]}", "", f"{key[2]} pictures, truth in {key[1]} ({key[3]}). Beside fp32: the difference "
                  "of mIoU to the fp32 run of the same weights, size and backend.", "",
-                 "| weights | size | backend, device | precision | mIoU | beside fp32 | pixel accuracy | commit | file |",
+                 "| weights | size | backend, device | precision | mIoU | beside fp32 | pixel accuracy | commit "
+                 "| file |",
                  "|---|---|---|---|--:|--:|--:|---|---|"]
         for name, content in rows:
             base = [other for _, other in rows if other["precision"] == "fp32" and
                     all(other[k] == content[k] for k in ("weights", "size", "backend"))]
             beside = "-" if content["precision"] == "fp32" or len(base) != 1 or None in (
                 content["miou"], base[0]["miou"]) else format(content["miou"] - base[0]["miou"], "+.5f")
-            text.append(f"| {content['weights']} | {content['size']} | {content['backend']}: {content['device']} "
+            where = f"{content['backend']}: {content['device']}"
+            text.append(f"| {content['weights']} | {content['size']} | {where} "
                         f"| {content['precision']} "
                         f"| {number(content['miou'], 4)} | {beside} | {number(content['pixel_accuracy'], 4)} "
                         f"| {content['commit']} | {name} |")
