@@ -12,7 +12,7 @@ help: ## this list
 build: ## build the library and the command into build/
 	@scripts/setup.sh build
 	@test -f build/build.ninja || cmake --preset release -DFASTSCNN_TESTS=OFF
-	@cmake --build build --target fastscnn_cli fastscnn_scene
+	@cmake --build build --target fastscnn_cli
 
 test: ## build and run every test, also under sanitizers; ends with a line of counts
 	@scripts/setup.sh build test
@@ -23,9 +23,9 @@ bench: build ## measure frames per second and latency at 1024x2048 (BENCH_FLAGS=
 
 demo: build ## label a generated street with FASTSCNN_WEIGHTS (or random weights) into build/demo/
 	@mkdir -p build/demo
-	@build/bin/fastscnn_scene build/demo/street.png
+	@build/bin/fastscnn scene -o build/demo --quiet
 	@test -n "$$FASTSCNN_WEIGHTS" || echo "FASTSCNN_WEIGHTS names no model: random weights, so the labels mean nothing"
-	@build/bin/fastscnn segment build/demo/street.png --weights "$${FASTSCNN_WEIGHTS:-random:1}" \
+	@build/bin/fastscnn segment build/demo/images/0000.png --weights "$${FASTSCNN_WEIGHTS:-random:1}" \
 		--overlay build/demo/overlay.png --color build/demo/color.png --labels build/demo/labels.png
 
 .venv/ready: bench/requirements.txt

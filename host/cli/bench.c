@@ -98,7 +98,7 @@ static int frames_from_scene(fs_bench *self) {
     size_t fit = SCENE_BYTES_MAX / bytes;
     self->scenes = fit < 1 ? 1 : fit > SCENES_MAX ? SCENES_MAX : (int)fit;
     for (int i = 0; i < self->scenes; i++) {
-        if (fs_scene_draw(&self->scene[i], self->size.width, self->size.height, SCENE_SEED, i) != FS_OK) {
+        if (fs_scene_draw(&self->scene[i], NULL, self->size.width, self->size.height, SCENE_SEED, i) != FS_OK) {
             fs_complain("%s", fs_error_text());
             return FS_EXIT_FAILED;
         }
