@@ -12,7 +12,7 @@ help: ## this list
 build: ## build the library and the command into build/
 	@scripts/setup.sh build
 	@test -f build/build.ninja || cmake --preset release -DFASTSCNN_TESTS=OFF
-	@cmake --build build --target fastscnn_cli fastscnn_scene
+	@cmake --build build --target fastscnn_cli
 
 test: ## build and run every test, also under sanitizers; ends with a line of counts
 	@scripts/setup.sh build test
@@ -23,8 +23,8 @@ bench: build ## measure frames per second and latency at 1024x2048 (BENCH_FLAGS=
 
 demo: build ## label a generated street with the bundled model (or FASTSCNN_WEIGHTS) into build/demo/
 	@mkdir -p build/demo
-	@build/bin/fastscnn_scene build/demo/street.png
-	@build/bin/fastscnn segment build/demo/street.png $${FASTSCNN_WEIGHTS:+--weights "$$FASTSCNN_WEIGHTS"} \
+	@build/bin/fastscnn scene -o build/demo --quiet
+	@build/bin/fastscnn segment build/demo/images/0000.png $${FASTSCNN_WEIGHTS:+--weights "$$FASTSCNN_WEIGHTS"} \
 		--overlay build/demo/overlay.png --color build/demo/color.png --labels build/demo/labels.png
 
 .venv/ready: bench/requirements.txt

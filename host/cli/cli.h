@@ -22,6 +22,7 @@ int fs_verb_eval(int argc, char **argv);
 int fs_verb_bench(int argc, char **argv);
 int fs_verb_profile(int argc, char **argv);
 int fs_verb_plan(int argc, char **argv);
+int fs_verb_scene(int argc, char **argv);
 int fs_verb_info(int argc, char **argv);
 int fs_verb_doctor(int argc, char **argv);
 

@@ -15,6 +15,7 @@ static const struct {
     {"bench", fs_verb_bench, "measure frames per second and latency"},
     {"profile", fs_verb_profile, "time each step of a frame beside its roofline"},
     {"plan", fs_verb_plan, "print what runs for one frame: steps, bytes, FLOPs, roofline"},
+    {"scene", fs_verb_scene, "draw frames of a generated street with the class of every pixel"},
     {"info", fs_verb_info, "print what a model is: variant, classes, precision, memory"},
     {"doctor", fs_verb_doctor, "check this machine: backends, and what is missing"},
 };

@@ -49,7 +49,7 @@ static bool out_of_memory(fs_size size) {
 static bool make_frame(fs_workload *w, int index, fs_size size, int channels, const fs_image *picture) {
     fs_image *image = &w->image[index];
     if (picture == NULL) {
-        if (fs_scene_draw(image, size.width, size.height, SCENE_SEED, index) != FS_OK) {
+        if (fs_scene_draw(image, NULL, size.width, size.height, SCENE_SEED, index) != FS_OK) {
             fs_complain("%s", fs_error_text());
             return false;
         }

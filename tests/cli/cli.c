@@ -280,11 +280,17 @@ ParameterizedTestParameters(cli, refuses) {
     static bad_case cases[] = {
         {"", 2, "Usage: fastscnn VERB"},
         {"frobnicate", 2,
-         "unknown verb 'frobnicate'; the verbs are: segment, eval, bench, profile, plan, info, doctor"},
+         "unknown verb 'frobnicate'; the verbs are: segment, eval, bench, profile, plan, scene, info, doctor"},
         {"--frobnicate", 2, "unknown option '--frobnicate'"},
         {"bench --foo", 2, "unknown option '--foo' for 'bench'; see 'fastscnn bench --help'"},
         {"segment -x", 2, "unknown option '-x' for 'segment'; see 'fastscnn segment --help'"},
         {"bench stray", 2, "unexpected argument 'stray' for 'bench'"},
+        {"scene", 2, "option '-o DIR' is needed"},
+        {"scene -o @/s --size 0x9", 2, "not '0x9'"},
+        {"scene -o @/s --size 9x16385", 2, "1 to 16384 a side"},
+        {"scene -o @/s --frames 0", 2, "option '--frames' wants a whole number"},
+        {"scene -o @/s --seed -1", 2, "option '--seed' wants a whole number"},
+        {"scene -o @/street.png --size 9x9", 1, "street.png"},
         {"doctor --size 64x64", 2, "unknown option '--size' for 'doctor'"},
         {"bench --size 1024", 2, "option '--size' wants HxW"},
         {"bench --size 63x96", 2, "not '63x96'"},
@@ -359,6 +365,7 @@ ParameterizedTestParameters(cli, helps) {
         {"bench --help", 0, "--mode latency|throughput"},
         {"plan -h", 0, "--roofline DEVICE"},
         {"info --help", 0, "--disable-fusion NAMES"},
+        {"scene --help", 0, "--seeds N"},
         {"doctor --help", 0, "Usage: fastscnn doctor"},
         {"--version", 0, "fastscnn 0."},
     };
@@ -706,6 +713,41 @@ Test(cli, json_goes_through_a_device_not_over_it) {
     struct stat status;
     cr_assert_eq(stat("/dev/null", &status), 0);
     cr_assert(S_ISCHR(status.st_mode));
+}
+
+// ---- scene
+// -----------------------------------------------------------------------------------------------------------------
+
+Test(cli, scene_writes_pictures_and_labels_of_one_name) {
+    assert_run("scene -o @/drive --size 40x70 --frames 2 --seed 5 --seeds 2 --color", 0);
+    cr_assert_str_empty(out_text);
+    cr_assert_str_empty(err_text);
+    for (int i = 0; i < 4; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "drive/images/%04d.png", i);
+        assert_png(name, 40, 70, 2);
+        snprintf(name, sizeof name, "drive/labels/%04d.png", i);
+        assert_png(name, 40, 70, 0);
+        snprintf(name, sizeof name, "drive/color/%04d.png", i);
+        assert_png(name, 40, 70, 2);
+    }
+    cr_assert_not(exists("drive/images/0004.png"));
+}
+
+// The third picture of two streets is the first of the second street.
+Test(cli, scene_goes_from_seed_to_seed_and_on_by_frames) {
+    assert_run("scene -o @/both --size 40x70 --frames 2 --seed 5 --seeds 2 --every 7", 0);
+    assert_run("scene -o @/second --size 40x70 --seed 6", 0);
+    assert_run("scene -o @/later --size 40x70 --seed 5 --first 7 --no-labels", 0);
+    const char *pairs[][2] = {{"both/images/0002.png", "second/images/0000.png"},
+                              {"both/images/0001.png", "later/images/0000.png"}};
+    for (int i = 0; i < 2; i++) {
+        fs_image a = picture(pairs[i][0]), b = picture(pairs[i][1]);
+        cr_assert_arr_eq(a.pixels, b.pixels, 40 * 70 * 3, "%s", pairs[i][0]);
+        fs_image_free(&a);
+        fs_image_free(&b);
+    }
+    cr_assert_not(exists("later/labels"));
 }
 
 // ---- plan, info, doctor

@@ -91,7 +91,7 @@ class Includes(Tree):
             ("host/cli/main.c", '"host/engine.h"', "may not include"),
             ("host/cli/main.c", '"runtime/plan.h"', "may not include"),
             ("host/image/png.c", '"runtime/plan.h"', "may not include"),
-            ("bench/scene.c", '"cpu/backend.h"', "may not include"),
+            ("bench/other.c", '"cpu/backend.h"', "may not include"),
             ("host/engine.c", '"tests/data.h"', "nothing may include tests/"),
             ("host/engine.c", '"engine.h"', "no file of the project"),
             ("runtime/plan.c", "<pthread.h>", "belongs to"),

@@ -68,7 +68,7 @@ static fs_status perform(operation what, material *it, fs_image *out) {
     case RESIZE_LABELS: return fs_labels_resize(it->labels, SIDE, SIDE, 50, 50, it->resized);
     case COLOR: return fs_image_color(it->labels, SIDE, SIDE, palette, 2, out);
     case OVERLAY: return fs_image_overlay(&it->picture, it->labels, palette, 2, 0.5f, out);
-    case SCENE: return fs_scene_draw(out, 64, 64, 1, 0);
+    case SCENE: return fs_scene_draw(out, NULL, 64, 64, 1, 0);
     case OPERATIONS: break;
     }
     return FS_ERR_INTERNAL;
