@@ -21,11 +21,10 @@ test: ## build and run every test, also under sanitizers; ends with a line of co
 bench: build ## measure frames per second and latency at 1024x2048 (BENCH_FLAGS=... for other options)
 	@build/bin/fastscnn bench $(BENCH_FLAGS)
 
-demo: build ## label a generated street with FASTSCNN_WEIGHTS (or random weights) into build/demo/
+demo: build ## label a generated street with the bundled model (or FASTSCNN_WEIGHTS) into build/demo/
 	@mkdir -p build/demo
 	@build/bin/fastscnn_scene build/demo/street.png
-	@test -n "$$FASTSCNN_WEIGHTS" || echo "FASTSCNN_WEIGHTS names no model: random weights, so the labels mean nothing"
-	@build/bin/fastscnn segment build/demo/street.png --weights "$${FASTSCNN_WEIGHTS:-random:1}" \
+	@build/bin/fastscnn segment build/demo/street.png $${FASTSCNN_WEIGHTS:+--weights "$$FASTSCNN_WEIGHTS"} \
 		--overlay build/demo/overlay.png --color build/demo/color.png --labels build/demo/labels.png
 
 .venv/ready: bench/requirements.txt

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,8 +14,8 @@
 
 extern char **environ;
 
-// `quiet`: its stderr goes nowhere.
-static int start(fs_child *child, const char *const *words, bool writes, bool quiet) {
+// `said` >= 0: where its stderr goes.
+static int start(fs_child *child, const char *const *words, bool writes, int said) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return errno;
     const int ours = ends[writes ? 1 : 0], theirs = ends[writes ? 0 : 1];
@@ -24,7 +25,7 @@ static int start(fs_child *child, const char *const *words, bool writes, bool qu
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_adddup2(&actions, theirs, writes ? STDIN_FILENO : STDOUT_FILENO);
     posix_spawn_file_actions_addopen(&actions, writes ? STDOUT_FILENO : STDIN_FILENO, "/dev/null", O_RDWR, 0);
-    if (quiet) posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    if (said >= 0) posix_spawn_file_actions_adddup2(&actions, said, STDERR_FILENO);
     // We ignore SIGPIPE; a child that does too would write on when we are gone.
     sigset_t signals;
     sigemptyset(&signals);
@@ -40,12 +41,13 @@ static int start(fs_child *child, const char *const *words, bool writes, bool qu
         close(ours);
         return error;
     }
-    *child = (fs_child){.id = id, .file = ours};
+    child->id = id, child->file = ours;
     return 0;
 }
 
 bool fs_child_start(fs_child *child, const char *const *words, bool writes) {
-    const int error = start(child, words, writes, false);
+    *child = (fs_child){.file = -1, .said = memfd_create("ffmpeg", MFD_CLOEXEC)};
+    const int error = start(child, words, writes, child->said);
     if (error == ENOENT)
         fs_complain("'%s' is not installed; install it (apt install ffmpeg), or use .y4m files, which need nothing",
                     words[0]);
@@ -60,18 +62,32 @@ bool fs_child_end(fs_child *child) {
     int status = -1;
     while (waitpid(child->id, &status, 0) < 0 && errno == EINTR) {
     }
-    *child = (fs_child){.file = -1};
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool fine = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    char line[512];
+    const ssize_t length = child->said >= 0 ? pread(child->said, line, sizeof line - 1, 0) : 0;
+    if (length > 0) { // the first line is the cause, what follows are consequences
+        line[length] = '\0';
+        line[strcspn(line, "\n")] = '\0';
+        if (!child->silent) fs_complain("ffmpeg: %s", line);
+        fine = false;
+    }
+    if (child->said >= 0) close(child->said);
+    *child = (fs_child){.file = -1, .said = -1};
+    return fine;
 }
 
 void fs_child_stop(fs_child *child) {
     if (child->id != 0) kill(child->id, SIGKILL);
+    child->silent = true;
     fs_child_end(child);
 }
 
 bool fs_child_ask(const char *const *words, char *text, size_t size) {
-    fs_child child;
-    if (start(&child, words, false, true) != 0) return false;
+    fs_child child = {.file = -1, .said = memfd_create("ffprobe", MFD_CLOEXEC), .silent = true};
+    if (start(&child, words, false, child.said) != 0) {
+        if (child.said >= 0) close(child.said);
+        return false;
+    }
     size_t length = 0;
     for (;;) {
         char rest[256];

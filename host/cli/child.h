@@ -9,12 +9,15 @@
 typedef struct fs_child {
     pid_t id; // 0: none
     int file; // our end of the pipe, -1: closed
+    int said; // what it complained about
+    bool silent;
 } fs_child;
 
-// Runs words[0], found in PATH, with words (NULL at the end); we read its output, or write its input when `writes`. It
-// says what it has to say on our stderr. Complains on failure.
+// Runs words[0], found in PATH, with words (NULL at the end); we read its output, or write its input when `writes`.
+// Complains on failure.
 bool fs_child_start(fs_child *child, const char *const *words, bool writes);
-// Closes our end and waits. True when it ended well. Accepts one that was never started.
+// Closes our end and waits. True when it ended well and had nothing to complain about (ffmpeg often goes on after an
+// error and ends with 0); else its first complaint is passed on. Accepts one that was never started.
 bool fs_child_end(fs_child *child);
 // Ends it whatever it does.
 void fs_child_stop(fs_child *child);

@@ -99,7 +99,8 @@ static uint64_t count_frames(const char *path) {
 }
 
 static bool open_source(source *s, const char *path) {
-    *s = (source){.name = strcmp(path, "-") == 0 ? "standard input" : path, .decoder = {.file = -1}, .file = -1};
+    *s = (source){
+        .name = strcmp(path, "-") == 0 ? "standard input" : path, .decoder = {.file = -1, .said = -1}, .file = -1};
     struct stat status;
     const bool pipe = strcmp(path, "-") == 0;
     if (!pipe && stat(path, &status) != 0) {
@@ -192,7 +193,7 @@ static bool start_encoder(sink *s, bool gray) {
 
 static bool open_sink(sink *s, fs_kind kind, const char *path, const fs_y4m *like) {
     const bool gray = kind == FS_KIND_LABELS;
-    *s = (sink){.path = path, .encoder = {.file = -1}, .file = -1};
+    *s = (sink){.path = path, .encoder = {.file = -1, .said = -1}, .file = -1};
     if (path == NULL) return true;
     s->y4m = fs_y4m_describe(like->width, like->height, like->rate, like->scale, gray);
     if (strcmp(path, "-") != 0) {

@@ -1,4 +1,5 @@
 # The binary interface: the library's dump against the committed baseline, and that the comparison can fail.
+find_program(FASTSCNN_PYTHON3 python3 REQUIRED)
 set(abi ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/abi.py)
 add_test(NAME abi_baseline COMMAND ${abi} check $<TARGET_FILE:fastscnn>)
 add_test(NAME abi_check_can_fail COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/test_abi.py

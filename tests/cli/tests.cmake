@@ -7,4 +7,6 @@ add_dependencies(test_cli fastscnn_cli)
 find_program(FASTSCNN_PYTHON3 python3 REQUIRED)
 add_test(NAME test_cli_profile COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/profile.py
   $<TARGET_FILE:fastscnn_cli>)
-set_tests_properties(test_cli_profile PROPERTIES TIMEOUT 300)
+add_test(NAME test_cli_video COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/video.py
+  $<TARGET_FILE:fastscnn_cli>)
+set_tests_properties(test_cli_profile test_cli_video PROPERTIES TIMEOUT 300)

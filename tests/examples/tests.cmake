@@ -1,4 +1,5 @@
 # The examples: compiled with our warnings and sanitizers, run small; and built by a stranger from an installed copy.
+find_program(FASTSCNN_PYTHON3 python3 REQUIRED)
 set(examples ${CMAKE_SOURCE_DIR}/examples)
 set(example_bin ${CMAKE_BINARY_DIR}/bin/examples)
 function(fs_example name source)

@@ -202,6 +202,11 @@ class Files(Tree):
         self.write("tests/small.safetensors", b"x" * (house.MAX_BYTES + 1))
         self.one(house.check_files, "at most")
         os.unlink(os.path.join(self.root, "tests/small.safetensors"))
+        self.write("weights/models/a.safetensors", b"x" * house.MAX_MODEL_BYTES)
+        self.assertEqual(self.breaches(house.check_files), "")
+        self.write("weights/models/a.safetensors", b"x" * (house.MAX_MODEL_BYTES + 1))
+        self.one(house.check_files, "at most")
+        os.unlink(os.path.join(self.root, "weights/models/a.safetensors"))
         self.write("docs/street.JPG", b"x")
         self.one(house.check_files, "do not belong")
 
