@@ -18,6 +18,7 @@ enum { FS_EXIT_OK = 0, FS_EXIT_FAILED = 1, FS_EXIT_USAGE = 2 };
 
 // The verbs; argv[0] is the verb's name. Each returns an exit code.
 int fs_verb_segment(int argc, char **argv);
+int fs_verb_eval(int argc, char **argv);
 int fs_verb_bench(int argc, char **argv);
 int fs_verb_profile(int argc, char **argv);
 int fs_verb_plan(int argc, char **argv);

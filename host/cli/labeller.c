@@ -77,6 +77,25 @@ static bool label_resized(fs_labeller *self, const char *path, fs_size size, con
     return fine;
 }
 
+bool fs_labeller_read(const fs_labeller *self, const char *path, fs_image *picture) {
+    int channels = self->model.info.channels;
+    if (fs_image_read(path, channels == 4 ? 0 : channels, picture) != FS_OK) {
+        fs_complain("%s", fs_error_text());
+        return false;
+    }
+    if (channels == 4 && picture->channels != 4) {
+        fs_complain(
+            "%s: the model takes a 4th channel in the picture's alpha, which this one lacks; 255 is taken for it",
+            path);
+        fs_image_free(picture);
+        if (fs_image_read(path, channels, picture) != FS_OK) {
+            fs_complain("%s", fs_error_text());
+            return false;
+        }
+    }
+    return true;
+}
+
 bool fs_labeller_run(fs_labeller *self, const char *path, const fs_image *picture, uint8_t *labels, float *logits,
                      double *seconds) {
     fs_size size = self->size;

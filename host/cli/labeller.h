@@ -21,6 +21,8 @@ typedef struct fs_labeller {
 // Opens the model; complains on failure. Returns an exit code.
 int fs_labeller_open(fs_labeller *labeller, const char *verb);
 void fs_labeller_close(fs_labeller *labeller);
+// Reads a picture with the model's channels. Complains on failure, and of a 4th channel that is not there.
+bool fs_labeller_read(const fs_labeller *labeller, const char *path, fs_image *picture);
 // Labels [height][width] of a picture's own size and, unless NULL, its scores [classes][height][width] before softmax.
 // *seconds: of the network alone. `path` stands in messages. Complains on failure.
 bool fs_labeller_run(fs_labeller *labeller, const char *path, const fs_image *picture, uint8_t *labels, float *logits,

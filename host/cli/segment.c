@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/cli/cityscapes.h"
 #include "host/cli/cli.h"
 #include "host/cli/jobs.h"
 #include "host/cli/labeller.h"
@@ -10,14 +11,10 @@
 #include "host/image/image.h"
 #include "runtime/base/mem.h"
 
-enum { CITYSCAPES_CLASSES = 19 };
 static const float OVERLAY_ALPHA = 0.5f;
 // Tuning takes longer than it saves for a few pictures.
 static const size_t TUNE_FROM = 16;
 
-// Cityscapes label ids of train ids 0..18.
-static const uint8_t cityscapes_ids[CITYSCAPES_CLASSES] = {7,  8,  11, 12, 13, 17, 19, 20, 21, 22,
-                                                           23, 24, 25, 26, 27, 28, 31, 32, 33};
 static const char *const label_id_names[] = {"trainid", "cityscapes", NULL};
 
 typedef struct fs_segmenter {
@@ -40,28 +37,9 @@ static bool out_of_memory(const char *path) {
     return false;
 }
 
-static bool read_picture(const fs_segmenter *self, const char *path, fs_image *picture) {
-    int channels = self->labeller.model.info.channels;
-    if (fs_image_read(path, channels == 4 ? 0 : channels, picture) != FS_OK) {
-        fs_complain("%s", fs_error_text());
-        return false;
-    }
-    if (channels == 4 && picture->channels != 4) {
-        fs_complain(
-            "%s: the model takes a 4th channel in the picture's alpha, which this one lacks; 255 is taken for it",
-            path);
-        fs_image_free(picture);
-        if (fs_image_read(path, channels, picture) != FS_OK) {
-            fs_complain("%s", fs_error_text());
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool make_result(fs_segmenter *self, const fs_job *job, fs_segmented *result) {
     fs_image *picture = &result->picture;
-    if (!read_picture(self, job->in, picture)) return false;
+    if (!fs_labeller_read(&self->labeller, job->in, picture)) return false;
     size_t pixels = (size_t)picture->height * (size_t)picture->width;
     size_t classes = (size_t)self->labeller.model.info.classes;
     result->labels = fs_malloc(pixels, 1);
@@ -86,7 +64,7 @@ static bool write_result(const fs_segmenter *self, const fs_job *job, fs_segment
     int width = result->picture.width, height = result->picture.height;
     const size_t shape[3] = {(size_t)self->labeller.model.info.classes, (size_t)height, (size_t)width};
     if (self->cityscapes)
-        for (size_t i = 0; i < shape[1] * shape[2]; i++) result->labels[i] = cityscapes_ids[result->labels[i]];
+        for (size_t i = 0; i < shape[1] * shape[2]; i++) result->labels[i] = fs_cityscapes_ids[result->labels[i]];
     const fs_image labels = {.width = width, .height = height, .channels = 1, .pixels = result->labels};
     const fs_image *images[FS_KINDS] = {
         [FS_KIND_LABELS] = &labels, [FS_KIND_OVERLAY] = &result->overlay, [FS_KIND_COLOR] = &result->color};
@@ -144,8 +122,8 @@ static int open_model(fs_segmenter *self) {
     const int code = fs_labeller_open(&self->labeller, "segment");
     if (code != FS_EXIT_OK) return code;
     const int classes = self->labeller.model.info.classes;
-    if (!self->cityscapes || classes == CITYSCAPES_CLASSES) return FS_EXIT_OK;
-    fs_complain("--label-ids cityscapes needs a model with %d classes; '%s' has %d", CITYSCAPES_CLASSES,
+    if (!self->cityscapes || classes == FS_CITYSCAPES_CLASSES) return FS_EXIT_OK;
+    fs_complain("--label-ids cityscapes needs a model with %d classes; '%s' has %d", FS_CITYSCAPES_CLASSES,
                 self->labeller.model.weights, classes);
     fs_labeller_close(&self->labeller);
     return FS_EXIT_FAILED;
@@ -240,7 +218,7 @@ static int plan_work(const fs_request *request, int count, char **operands, fs_j
 // One video: each output is a video too.
 static int segment_video(fs_segmenter *self, const fs_request *request, const char *in) {
     uint8_t ids[256] = {0};
-    memcpy(ids, cityscapes_ids, sizeof cityscapes_ids);
+    memcpy(ids, fs_cityscapes_ids, sizeof fs_cityscapes_ids);
     fs_video_request video = {
         .in = in, .label_ids = self->cityscapes ? ids : NULL, .alpha = OVERLAY_ALPHA, .quiet = request->quiet};
     char *named[FS_KINDS] = {NULL};

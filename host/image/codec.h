@@ -43,7 +43,8 @@ fs_status fs_image_check_size(const fs_source *source, uint64_t width, uint64_t 
 fs_status fs_image_alloc(const char *name, int width, int height, int channels, fs_image *image);
 fs_status fs_image_no_memory(const char *name);
 
-// Decoders write *image only on success; channels is 0, 3 or 4 as in fs_image_decode.
+// Decoders write *image only on success; channels is 0, 3 or 4 as in fs_image_decode, of PNG also FS_AS_LABELS.
+enum { FS_AS_LABELS = 1 }; // one channel of unconverted numbers, as fs_labels_read gives them
 fs_status fs_png_decode(const fs_source *source, int channels, fs_image *image);
 fs_status fs_jpeg_decode(const fs_source *source, int channels, fs_image *image);
 fs_status fs_pnm_decode(const fs_source *source, int channels, fs_image *image);

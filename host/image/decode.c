@@ -82,3 +82,18 @@ fs_status fs_image_read(const char *path, int channels, fs_image *image) {
     fs_free(bytes.data);
     return status;
 }
+
+fs_status fs_labels_read(const char *path, fs_image *labels) {
+    if (path == NULL || labels == NULL) return fs_fail(FS_ERR_ARGUMENT, "no path or no image to read labels into");
+    fs_bytes bytes = {0};
+    FS_TRY(fs_file_read_image(path, &bytes));
+    const fs_source source = {.data = bytes.data, .size = bytes.size, .name = path, .max_side = FS_IMAGE_MAX_SIDE};
+    fs_status status = FS_OK;
+    switch (fs_image_detect(bytes.data, bytes.size)) {
+    case FS_KIND_PNG: status = fs_png_decode(&source, FS_AS_LABELS, labels); break;
+    case FS_KIND_UNKNOWN: status = fs_image_unknown(path, bytes.data, bytes.size); break;
+    default: status = fs_fail(FS_ERR_FORMAT, "%s: label maps are read from PNG files; convert it without loss", path);
+    }
+    fs_free(bytes.data);
+    return status;
+}

@@ -28,6 +28,9 @@ void fs_image_free(fs_image *image); // accepts a zeroed struct; zeroes it
 fs_status fs_image_read(const char *path, int channels, fs_image *image);
 // The same from memory; `name` stands for the path in messages.
 fs_status fs_image_decode(const void *data, size_t size, const char *name, int channels, fs_image *image);
+// Reads a label map: the numbers of an 8-bit (or shallower) gray or palette PNG as they are stored, into one channel.
+// Other pictures are FS_ERR_FORMAT: their numbers would be colours, or lose bits. Else as above.
+fs_status fs_labels_read(const char *path, fs_image *labels);
 // Whether a file name ends in .png, .jpg, .jpeg, .ppm or .pgm (any case).
 int fs_image_is_name(const char *path);
 

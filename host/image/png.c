@@ -20,7 +20,7 @@ typedef struct png_job {
     size_t position;
     fs_bytes out; // writing
     fs_image image;
-    bool no_memory, truncated;
+    bool no_memory, truncated, no_labels;
     char message[160];
 } png_job;
 
@@ -99,6 +99,17 @@ static fs_status check_header(const fs_source *source) {
     return FS_OK;
 }
 
+// Has libpng convert to 8-bit RGB or RGBA; *channels 0 becomes 3 or 4.
+static void convert(png_structp png, png_infop info, int type, int *channels) {
+    bool alpha = (type & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(png, info, PNG_INFO_tRNS) != 0;
+    if (*channels == 0) *channels = alpha ? 4 : 3;
+    png_set_expand(png); // palette to RGB, small depths to 8, tRNS to alpha
+    png_set_strip_16(png);
+    png_set_gray_to_rgb(png);
+    if (*channels == 3 && alpha) png_set_strip_alpha(png);
+    if (*channels == 4 && !alpha) png_set_add_alpha(png, 0xff, PNG_FILLER_AFTER);
+}
+
 // Everything between creation and destruction of the read struct; libpng errors end in the caller's setjmp.
 static void read_picture(png_structp png, png_infop info, png_job *job, int channels) {
     int side = job->source->max_side;
@@ -110,13 +121,14 @@ static void read_picture(png_structp png, png_infop info, png_job *job, int chan
     png_read_info(png, info);
 
     int type = png_get_color_type(png, info);
-    bool alpha = (type & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(png, info, PNG_INFO_tRNS) != 0;
-    if (channels == 0) channels = alpha ? 4 : 3;
-    png_set_expand(png); // palette to RGB, small depths to 8, tRNS to alpha
-    png_set_strip_16(png);
-    png_set_gray_to_rgb(png);
-    if (channels == 3 && alpha) png_set_strip_alpha(png);
-    if (channels == 4 && !alpha) png_set_add_alpha(png, 0xff, PNG_FILLER_AFTER);
+    if (channels == FS_AS_LABELS) {
+        job->no_labels =
+            (type != PNG_COLOR_TYPE_GRAY && type != PNG_COLOR_TYPE_PALETTE) || png_get_bit_depth(png, info) > 8;
+        if (job->no_labels) png_error(png, "no labels");
+        png_set_packing(png); // small depths to a byte each, without scaling
+    } else {
+        convert(png, info, type, &channels);
+    }
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
 
@@ -153,6 +165,9 @@ fs_status fs_png_decode(const fs_source *source, int channels, fs_image *image) 
     }
     fs_image_free(&job.image);
     if (job.no_memory) return fs_image_no_memory(source->name);
+    if (job.no_labels)
+        return fs_fail(FS_ERR_FORMAT, "%s: no label map: that is a gray or palette PNG of 8 bits, one number a pixel",
+                       source->name);
     if (job.truncated) return fs_fail(FS_ERR_FORMAT, "%s: the PNG file is cut short; copy it again", source->name);
     return fs_fail(FS_ERR_FORMAT, "%s: damaged PNG file (%s); copy it again", source->name, job.message);
 }

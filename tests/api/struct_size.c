@@ -112,6 +112,12 @@ static void fill_session_info(void *info) {
 static fscnn_status use_session_info(void *info) {
     return fscnn_session_get_info(session, info);
 }
+static void fill_step_info(void *info) {
+    fscnn_step_info_init(info);
+}
+static fscnn_status use_step_info(void *info) {
+    return fscnn_session_get_step(session, 0, NULL, info);
+}
 static void fill_backend_info(void *info) {
     fscnn_backend_info_init(info);
 }
@@ -119,41 +125,31 @@ static fscnn_status use_backend_info(void *info) {
     return fscnn_backend_query(FSCNN_BACKEND_CPU, info);
 }
 
-static void fill_step_info(void *info) {
-    fscnn_step_info_init(info);
-}
-static fscnn_status use_step_info(void *info) {
-    return fscnn_session_get_step(session, 0, NULL, info);
-}
-
 typedef struct struct_case {
     const char *name;
     size_t size, least; // bytes of this version; the least that means something, a multiple of 8
     void (*fill)(void *s);
     fscnn_status (*use)(void *s);
+    size_t hole; // where four bytes of padding lie, which may hold anything; 0: nowhere
 } struct_case;
 #define UP_TO(TYPE, FIELD) ((offsetof(TYPE, FIELD) + 15) / 8 * 8)
 // Structs that the library reads, then those that it writes.
 static const struct_case given[] = {
-    {"fscnn_engine_options", sizeof(fscnn_engine_options), 8, fill_engine_options, use_engine_options},
+    {"fscnn_engine_options", sizeof(fscnn_engine_options), 8, fill_engine_options, use_engine_options, 0},
     {"fscnn_session_options", sizeof(fscnn_session_options), UP_TO(fscnn_session_options, height), fill_session_options,
-     use_session_options},
-    {"fscnn_frame", sizeof(fscnn_frame), UP_TO(fscnn_frame, plane), fill_frame, use_frame},
-    {"fscnn_outputs", sizeof(fscnn_outputs), UP_TO(fscnn_outputs, labels), fill_outputs, use_outputs},
+     use_session_options, 0},
+    {"fscnn_frame", sizeof(fscnn_frame), UP_TO(fscnn_frame, plane), fill_frame, use_frame, 0},
+    {"fscnn_outputs", sizeof(fscnn_outputs), UP_TO(fscnn_outputs, labels), fill_outputs, use_outputs, 0},
 };
 static const struct_case answered[] = {
-    {"fscnn_engine_info", sizeof(fscnn_engine_info), 8, fill_engine_info, use_engine_info},
-    {"fscnn_session_info", sizeof(fscnn_session_info), 8, fill_session_info, use_session_info},
-    {"fscnn_backend_info", sizeof(fscnn_backend_info), 8, fill_backend_info, use_backend_info},
-    {"fscnn_step_info", sizeof(fscnn_step_info), 8, fill_step_info, use_step_info},
+    {"fscnn_engine_info", sizeof(fscnn_engine_info), 8, fill_engine_info, use_engine_info,
+     offsetof(fscnn_engine_info, classes) + 4},
+    {"fscnn_session_info", sizeof(fscnn_session_info), 8, fill_session_info, use_session_info, 0},
+    {"fscnn_step_info", sizeof(fscnn_step_info), 8, fill_step_info, use_step_info,
+     offsetof(fscnn_step_info, channels) + 4},
+    {"fscnn_backend_info", sizeof(fscnn_backend_info), 8, fill_backend_info, use_backend_info, 0},
 };
-// Elements of arrays have no struct_size: they can never change.
-static const char *const fixed[] = {"fscnn_step_time"};
-enum {
-    GIVEN = sizeof given / sizeof given[0],
-    ANSWERED = sizeof answered / sizeof answered[0],
-    FIXED = sizeof fixed / sizeof fixed[0]
-};
+enum { GIVEN = sizeof given / sizeof given[0], ANSWERED = sizeof answered / sizeof answered[0] };
 
 // ---- The tests ------------------------------------------------------------------------------------------------------
 
@@ -210,7 +206,8 @@ Test(struct_size, answers_fill_the_room_that_there_is) {
             uint32_t said;
             memcpy(&said, room, sizeof said);
             cr_expect_eq(said, size, "%s: the caller's size was changed", answered[i].name);
-            const size_t written = size < answered[i].size ? size : answered[i].size;
+            const size_t written = size < answered[i].size ? size : answered[i].size, hole = answered[i].hole;
+            if (hole && hole < written) memset(room + hole, 0, 4), memset(whole + hole, 0, 4);
             cr_expect_eq(memcmp(room + 4, whole + 4, written - 4), 0, "%s of %zu bytes", answered[i].name, size);
             for (size_t at = written; at < sizeof room; at++)
                 cr_assert_eq(room[at], POISON, "%s of %zu bytes: byte %zu written", answered[i].name, size, at);
@@ -239,13 +236,13 @@ Test(struct_size, every_struct_of_the_header_is_here) {
     while (fgets(line, sizeof line, file)) {
         if (strncmp(line, "typedef struct ", 15) != 0 || strchr(line, '{') == NULL) continue;
         cr_assert_eq(sscanf(line, "typedef struct %127s {", name), 1);
+        if (strcmp(name, "fscnn_step_time") == 0) continue; // an element of an array: it does not grow
         bool known = false;
         for (int i = 0; i < GIVEN; i++) known |= strcmp(given[i].name, name) == 0;
         for (int i = 0; i < ANSWERED; i++) known |= strcmp(answered[i].name, name) == 0;
-        for (int i = 0; i < FIXED; i++) known |= strcmp(fixed[i], name) == 0;
         cr_expect(known, "%s has no case in this test", name);
         found++;
     }
     fclose(file);
-    cr_expect_eq(found, GIVEN + ANSWERED + FIXED);
+    cr_expect_eq(found, GIVEN + ANSWERED);
 }

@@ -10,3 +10,20 @@ add_test(NAME test_cli_profile COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LI
 add_test(NAME test_cli_video COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/video.py
   $<TARGET_FILE:fastscnn_cli>)
 set_tests_properties(test_cli_profile test_cli_video PROPERTIES TIMEOUT 300)
+
+# Accuracy: the matrix alone, the command against a second computation, and against Cityscapes' own scripts.
+fs_criterion_test(test_cli_confusion ${CMAKE_CURRENT_LIST_DIR}/confusion.c ${CMAKE_SOURCE_DIR}/host/cli/confusion.c
+  ${CMAKE_SOURCE_DIR}/host/cli/cityscapes.c ${CMAKE_SOURCE_DIR}/host/cli/pairs.c ${CMAKE_SOURCE_DIR}/host/cli/common.c
+  ${CMAKE_SOURCE_DIR}/host/cli/options.c)
+add_test(NAME test_cli_eval COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/eval.py
+  $<TARGET_FILE:fastscnn_cli>)
+add_test(NAME test_cli_cityscapes COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/cityscapes_parity.py
+  $<TARGET_FILE:fastscnn_cli>)
+add_test(NAME test_cli_camvid COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/camvid.py
+  $<TARGET_FILE:fastscnn_cli>)
+set_tests_properties(test_cli_eval test_cli_cityscapes test_cli_camvid PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+# A data set's worth of frames: minutes under a sanitizer.
+set_tests_properties(test_cli_camvid PROPERTIES LABELS slow)
+# The page of accuracy says what the recorded files say.
+add_test(NAME house_accuracy COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_SOURCE_DIR}/bench/accuracy.py --check)
+set_tests_properties(house_accuracy PROPERTIES TIMEOUT 60 LABELS house)
