@@ -7,11 +7,10 @@ int main(int argc, char **argv) {
     const int width = argc > 3 ? atoi(argv[2]) : 0, height = argc > 3 ? atoi(argv[3]) : 0;
     const size_t pixels = width > 0 && height > 0 ? (size_t)width * (size_t)height : 0;
     uint8_t *rgb = malloc(3 * pixels), *labels = malloc(pixels);
-    if (pixels == 0 || rgb == NULL || labels == NULL || fread(rgb, 3, pixels, stdin) != pixels)
-        return fprintf(stderr, "usage: label WEIGHTS WIDTH HEIGHT <frame.rgb >labels.gray\n"), 2;
-
     fscnn_engine *engine = NULL;
     fscnn_session *session = NULL;
+    int status = 1;
+
     fscnn_session_options options;
     fscnn_session_options_init(&options);
     options.width = width, options.height = height;
@@ -20,14 +19,19 @@ int main(int argc, char **argv) {
     fscnn_outputs outputs;
     fscnn_outputs_init(&outputs);
     outputs.labels = labels;
-    int failed = fscnn_engine_open(argv[1], NULL, &engine) || fscnn_session_open(engine, &options, &session) ||
-                 fscnn_run(session, &frame, &outputs);
-    if (failed) fprintf(stderr, "label: %s\n", fscnn_error());
-    failed = failed || fwrite(labels, 1, pixels, stdout) != pixels || fflush(stdout) != 0;
+    if (pixels == 0 || rgb == NULL || labels == NULL || fread(rgb, 3, pixels, stdin) != pixels) {
+        fprintf(stderr, "usage: label WEIGHTS WIDTH HEIGHT <frame.rgb >labels.gray\n");
+        status = 2;
+    } else if (fscnn_engine_open(argv[1], NULL, &engine) || fscnn_session_open(engine, &options, &session) ||
+               fscnn_run(session, &frame, &outputs)) {
+        fprintf(stderr, "label: %s\n", fscnn_error());
+    } else {
+        status = fwrite(labels, 1, pixels, stdout) == pixels && fflush(stdout) == 0 ? 0 : 1;
+    }
 
     fscnn_session_close(&session);
     fscnn_engine_close(&engine);
     free(rgb);
     free(labels);
-    return failed;
+    return status;
 }
