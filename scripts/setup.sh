@@ -7,8 +7,8 @@ for purpose in "$@"; do
     case $purpose in
     build) packages+=(cmake ninja-build gcc libc6-dev pkg-config libpng-dev libturbojpeg0-dev libdnnl-dev) ;;
     # g++: the public header is compiled as C++ too. abigail-tools, dpkg-dev and file: the interface and the packages.
-    # ffmpeg: videos.
-    test) packages+=(g++ libcriterion-dev python3 abigail-tools dpkg-dev file ffmpeg) ;;
+    # ffmpeg: videos. python3-numpy: the Python example.
+    test) packages+=(g++ libcriterion-dev python3 python3-numpy abigail-tools dpkg-dev file ffmpeg) ;;
     check) packages+=(python3 clang-format cppcheck) ;;
     package) packages+=(dpkg-dev file) ;;
     peers) packages+=(python3 python3-venv) ;;

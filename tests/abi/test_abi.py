@@ -130,9 +130,17 @@ class Interface(unittest.TestCase):
             self.edit(name, r"const char \*fscnn_version_string", "const void *fscnn_version_string")
         self.fails("fscnn_version_string")
 
+    def test_growth_of_an_element(self) -> None:
+        self.edit(HEADER, r"\n\} fscnn_step_time;", "\n    double added;\n} fscnn_step_time;")
+        self.fails("fscnn_step_time")
+
     def test_field_in_padding(self) -> None:
-        self.edit(HEADER, r"\n\} fscnn_frame;", "\n    int32_t added;\n} fscnn_frame;")
-        self.fails("fscnn_frame")
+        end = r"\n\} fscnn_outputs;"
+        self.edit(HEADER, end, "\n    void *last;\n    int32_t half;\n} fscnn_outputs;")
+        self.baseline = os.path.join(self.folder, "padded.abi")
+        abi.dump(self.compile("padded"), os.path.join(self.host, "include"), self.baseline)
+        self.edit(HEADER, end, "\n    int32_t added;\n} fscnn_outputs;")
+        self.fails("fscnn_outputs")
 
     def test_value_of_an_enumerator(self) -> None:
         self.edit(HEADER, r"FSCNN_PLAN_JSON = 1", "FSCNN_PLAN_JSON = 7")

@@ -5,6 +5,11 @@ fs_criterion_test(test_api_profile ${api}/profile.c)
 fs_criterion_test(test_api_oom ${api}/oom.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
 fs_criterion_test(test_api_struct_size ${api}/struct_size.c)
 
+fs_program_test(test_api_soak ${api}/soak.c LABELS slow threads)
+if(FASTSCNN_SANITIZE MATCHES "thread") # the tier whose code the race detector sees
+  set_tests_properties(test_api_soak PROPERTIES ENVIRONMENT FASTSCNN_CPU_ISA=sse)
+endif()
+
 # The shared library as an application has it; the program's own malloc and the like must be seen from there.
 add_executable(test_api_frame_path ${api}/frame_path.c)
 target_link_libraries(test_api_frame_path PRIVATE fastscnn fs_flags Threads::Threads ${CMAKE_DL_LIBS})

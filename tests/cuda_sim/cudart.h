@@ -64,9 +64,18 @@ struct Item {
 // One entry of a stream: a single item, the items of a graph, or none (event records and waits).
 struct Operation {
     std::vector<Item> items;
+    // A graph's items at its launch, copied when the first of them runs: a launch costs the caller little, as on a GPU.
+    std::shared_ptr<const std::vector<Item>> launched;
     std::vector<std::shared_ptr<Operation>> after; // operations of other streams
     bool running = false, done = false;
     double finished = 0; // simulated ms
+
+    const std::vector<Item> &known() const { return launched ? *launched : items; }
+    std::vector<Item> &begun() {
+        if (launched) items = *launched;
+        launched.reset();
+        return items;
+    }
 };
 using OperationRef = std::shared_ptr<Operation>;
 
@@ -85,8 +94,9 @@ struct Graph {
 struct Exec {
     uintptr_t handle;
     std::vector<uintptr_t> nodes; // handles of the graph's nodes
-    std::vector<Item> items;      // parallel to nodes
-    OperationRef last;            // launches of one exec follow each other
+    // Parallel to nodes; copied before a change when a launch shares it.
+    std::shared_ptr<std::vector<Item>> items = std::make_shared<std::vector<Item>>();
+    OperationRef last; // launches of one exec follow each other
 };
 
 struct Stream;

@@ -36,7 +36,10 @@ Item *item_of(const char *function, cudaGraphExec_t exec_handle, cudaGraphNode_t
     Node *node = node_of(function, node_handle);
     if (!exec || !node) return nullptr;
     auto found = std::find(exec->nodes.begin(), exec->nodes.end(), node->handle);
-    if (found != exec->nodes.end()) return &exec->items[static_cast<size_t>(found - exec->nodes.begin())];
+    if (found != exec->nodes.end()) {
+        if (exec->items.use_count() > 1) exec->items = std::make_shared<std::vector<Item>>(*exec->items);
+        return &(*exec->items)[static_cast<size_t>(found - exec->nodes.begin())];
+    }
     misuse("%s: the node is of another graph", function);
     return nullptr;
 }
@@ -57,7 +60,7 @@ cudaError_t instantiate(const char *function, cudaGraphExec_t *handle, cudaGraph
             item.after.push_back(static_cast<size_t>(found - exec->nodes.begin()));
         }
         exec->nodes.push_back(node->handle);
-        exec->items.push_back(std::move(item));
+        exec->items->push_back(std::move(item));
     }
     state().execs.objects[exec->handle] = exec;
     *handle = to<cudaGraphExec_t>(exec->handle);
@@ -111,7 +114,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec_handle, cudaStream_t stream_han
             return cudaErrorStreamCaptureUnsupported;
         }
         auto operation = std::make_shared<Operation>();
-        operation->items = exec->items; // later updates do not reach this launch
+        operation->launched = exec->items; // later updates do not reach this launch
         if (exec->last && !exec->last->done) operation->after.push_back(exec->last);
         exec->last = operation;
         enqueue(*stream, operation);

@@ -99,7 +99,7 @@ cudaError_t allocate(sim_kind kind, void **pointer, size_t bytes) {
 bool queued_work_uses(const AllocationRef &allocation) {
     for (const auto &[handle, stream] : state().streams.objects)
         for (const OperationRef &operation : stream->queue)
-            for (const Item &item : operation->items)
+            for (const Item &item : operation->known())
                 if (!item.done && item.enabled)
                     for (const AllocationRef &use : item.work.uses)
                         if (use == allocation) return true;

@@ -40,9 +40,10 @@ Stream *any_ready() {
 
 Item *pick_item(Operation &operation) {
     std::vector<Item *> candidates;
-    for (Item &item : operation.items) {
+    std::vector<Item> &items = operation.begun();
+    for (Item &item : items) {
         bool free = !item.done;
-        for (size_t before : item.after) free = free && operation.items[before].done;
+        for (size_t before : item.after) free = free && items[before].done;
         if (free) candidates.push_back(&item);
     }
     return candidates.empty() ? nullptr : candidates[below(static_cast<unsigned>(candidates.size()))];

@@ -44,11 +44,14 @@ LAYERS = {
     "host/image": ("runtime/base/", "host/image/"),
     "host/cli": ("runtime/base/", "host/image/", "host/cli/", "fastscnn/"),
     "bench": ("runtime/base/", "host/image/", "fastscnn/"),
+    "examples": ("fastscnn/",),
     "tests": ("runtime/", "weights/", "cpu/", "cuda/", "host/", "bench/", "tests/", "fastscnn/"),
 }
 C11 = set("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg "
           "stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time".split())
 CPP = {f"c{name}" for name in ("math", "stdint", "stdio", "string")}  # in kernel files
+# in examples/*.cpp
+CPP_LIBRARY = set("cstdint cstdlib exception iostream map memory stdexcept string thread utility vector".split())
 POSIX = {"dirent.h", "fcntl.h", "getopt.h", "gnu/libc-version.h", "sched.h", "strings.h", "sys/file.h", "sys/ioctl.h",
          "sys/mman.h", "sys/resource.h", "sys/stat.h", "sys/types.h", "sys/utsname.h", "sys/wait.h", "unistd.h"}
 # Headers of one purpose, and the only folders that may know them.
@@ -61,7 +64,7 @@ SPECIAL = {
     "pthread.h": ("cpu/team.c", "host/module.c", "host/cli/video.c", "cuda/cudnn", "cuda/run.c"),
     "dlfcn.h": ("host/module.c", "cuda/cudnn"),
     "glob.h": ("cuda/cudnn",),
-    "cuda_runtime_api.h": ("cuda/",),
+    "cuda_runtime_api.h": ("cuda/", "examples/device.c"),
     "cuda_profiler_api.h": ("cuda/backend.c",),
     "cuda_runtime.h": ("cuda/kernels/device.cuh",),
     "cuda_fp16.h": ("cuda/kernels/device.cuh",),
@@ -135,6 +138,8 @@ def check_includes(root: str) -> Iterator[str]:
                 if not name.startswith(SPECIAL[system]):
                     yield f"{at}: <{system}> belongs to {', '.join(SPECIAL[system])} alone"
             elif name.startswith("cuda/kernels/") and system in CPP:
+                continue
+            elif name.startswith("examples/") and name.endswith(".cpp") and system in CPP_LIBRARY:
                 continue
             elif system.removesuffix(".h") not in C11 and (system not in POSIX or name.startswith(PURE)):
                 yield f"{at}: <{system}> is no header that {layer}/ may use"
@@ -261,7 +266,8 @@ def check_text(root: str) -> Iterator[str]:
 
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 FILE_NAME = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
-OUR_FOLDERS = ("runtime/", "weights/", "cpu/", "cuda/", "host/", "bench/", "tests/", "docs/", "scripts/", ".ci/")
+OUR_FOLDERS = ("runtime/", "weights/", "cpu/", "cuda/", "host/", "bench/", "examples/", "tests/", "docs/", "scripts/",
+               ".ci/")
 MADE = ("bench/results/",)  # by commands; need not be there
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Installs a build, moves it, uses it as a stranger would, compiles the documents' C: install.py BUILD CMAKE CC."""
+"""Installs a build, moves it, and uses it as a stranger would: install.py BUILD CMAKE CC."""
 
 from __future__ import annotations
 
@@ -60,18 +60,7 @@ def check(build: str, cmake: str, cc: str, folder: str) -> None:
                 text = file.read()
             expect(build not in text and first not in text, f"{path} has paths of the build in it")
 
-    version, flags = consumers(root, pc, cmake, cc, folder)
-    for name in ("README.md", "docs/embedding.md"):
-        with open(os.path.join(ROOT, name), encoding="utf-8") as file:
-            blocks = re.findall(r"^```c\n(.*?)^```", file.read(), re.DOTALL | re.MULTILINE)
-        expect(blocks != [], f"{name} has no C in it")
-        for block in blocks:
-            source = os.path.join(folder, "block.c")
-            with open(source, "w", encoding="utf-8") as file:
-                file.write(block)
-            run(cc, "-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "-o", os.path.join(folder, "block.o"), source,
-                *flags)
-
+    version = consumers(root, pc, cmake, cc, folder)
     command = os.path.join(root, "bin", "fastscnn")
     expect(run(command, "--version").startswith(f"fastscnn {version}"), "the installed command has another version")
     expect(os.path.samefile(re.findall(r"libfastscnn\S* => (.*) \(0x", run("ldd", command))[0], shared),
@@ -79,8 +68,8 @@ def check(build: str, cmake: str, cc: str, folder: str) -> None:
     run(sys.executable, "-B", os.path.join(root, "share", "fastscnn", "convert.py"), "--help")
 
 
-def consumers(root: str, pc: str, cmake: str, cc: str, folder: str) -> tuple[str, list[str]]:
-    """Builds and runs a user's program by pkg-config and by CMake; the library's version and the compiler's flags."""
+def consumers(root: str, pc: str, cmake: str, cc: str, folder: str) -> str:
+    """Builds and runs a user's program by pkg-config and by CMake; the library's version."""
     lib = os.path.dirname(os.path.dirname(pc))
     tool = {"PKG_CONFIG_PATH": os.path.dirname(pc)}
     flags = [flag.replace("\\ ", " ") for flag in
@@ -98,7 +87,7 @@ def consumers(root: str, pc: str, cmake: str, cc: str, folder: str) -> tuple[str
         expect(f"fastscnn_DIR:PATH={root}/" in file.read(), "CMake found the package of another place")
     run(cmake, "--build", consumer)
     expect(run(os.path.join(consumer, "consumer")) == first_words, "pkg-config and CMake give different programs")
-    return version, flags
+    return version
 
 
 if __name__ == "__main__":

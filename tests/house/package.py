@@ -30,7 +30,7 @@ def use(root: str, cmake: str, cc: str, folder: str) -> None:
     os.makedirs(folder)
     pc = next((os.path.join(root, name) for name in files_of(root) if name.endswith("/pkgconfig/fastscnn.pc")), "")
     expect(pc != "", f"no fastscnn.pc in {root}")
-    version, _ = consumers(root, pc, cmake, cc, folder)
+    version = consumers(root, pc, cmake, cc, folder)
     command = os.path.join(root, "bin", "fastscnn")
     expect(run(command, "--version").startswith(f"fastscnn {version}"), "the packaged command has another version")
     library = re.findall(r"libfastscnn\S* => (.*) \(0x", run("ldd", command))
