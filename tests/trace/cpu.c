@@ -18,8 +18,7 @@ enum { HEIGHT = 64, WIDTH = 96, PIXELS = HEIGHT * WIDTH, CLASSES = 19, WORKERS =
 
 static int failures;
 static fscnn_engine *engine;
-static uint8_t pixels[4 * PIXELS * 3], labels[2][PIXELS], confidence[PIXELS];
-static float logits[PIXELS * CLASSES];
+static uint8_t pixels[4 * PIXELS * 3], labels[2][PIXELS];
 
 #define CHECK(condition, ...)                                                                                          \
     do {                                                                                                               \
@@ -75,6 +74,8 @@ static void without_profiler(void) {
 
 #ifdef FS_RECORDER
 
+static uint8_t confidence[PIXELS];
+static float logits[PIXELS * CLASSES];
 static recorder_count_fn events;
 static recorder_at_fn event_at;
 
