@@ -101,6 +101,7 @@ def smaller(command: str, scratch: str) -> str:
     command = re.sub(r"\b\d{3,4}x\d{3,4}\b", f"{HEIGHT}x{WIDTH}", command)
     command = re.sub(r"(?<![\w.])/(opt|tmp)/", rf"{scratch}/\1/", command)
     command = re.sub(r"\bIN\b", "fast_scnn_citys.pth", command)
+    command = re.sub(r"(--scenes) \d+", rf"\1 1 --size {HEIGHT}x{WIDTH}", command)
     quick = "--warmup 0 --duration 0.1"
     command = command.replace('BENCH_FLAGS="', f'BENCH_FLAGS="{quick} ')
     if re.search(r"\bfastscnn (bench|profile)\b", command):
