@@ -60,7 +60,7 @@ NOT_RUN = {
     "python3 weights/train/train.py": "it trains for hours; test_train trains a little",
 }
 # A command that needs more than the project does -> the program that it needs.
-NEEDS = {r"\.mp4\b": "ffmpeg", r"^make package": "dpkg-deb"}
+NEEDS = {r"\.mp4\b|\bffmpeg\b": "ffmpeg", r"^make package": "dpkg-deb"}
 # Profilers that start a program of ours: without the profiler, and on the CPU, it is run.
 PROFILER = re.compile(r"^(?:nsys profile|ncu|perf record|perf stat)\b.*? (?=fastscnn )")
 COMMAND = re.compile(r"^\s*(make|fastscnn|build/|python3|cmake|ctest|scripts/|sudo|cc|\./)\b")
