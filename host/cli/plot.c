@@ -116,19 +116,23 @@ static void draw_histogram(fs_text *svg, const fs_sample *samples, const fs_stat
                     WIDTH - RIGHT - 6, bottom - 8, beyond, stats->max);
 }
 
+static double done_at(const fs_sample *sample) {
+    return sample->begin + 1e-3 * sample->latency;
+}
+
 // Each pixel column shows the range of the latencies that end in it, so that no outlier is lost at any frame count.
 static void draw_time_line(fs_text *svg, const fs_sample *samples, const fs_stats *stats, int top, int bottom) {
-    axis x = axis_over(0, samples[stats->count - 1].at);
+    axis x = axis_over(0, done_at(&samples[stats->count - 1]));
     axis y = axis_over(0, stats->max);
     draw_axes(svg, &x, &y, "time, s", "latency, ms", top, bottom);
     fs_text_add(svg, "<path class=\"line\" d=\"");
     size_t i = 0;
     bool first = true;
     while (i < stats->count) {
-        int column = (int)place(&x, samples[i].at, LEFT, WIDTH - RIGHT);
+        int column = (int)place(&x, done_at(&samples[i]), LEFT, WIDTH - RIGHT);
         double low = samples[i].latency, high = low;
         size_t begin = i;
-        for (i++; i < stats->count && (int)place(&x, samples[i].at, LEFT, WIDTH - RIGHT) == column; i++) {
+        for (i++; i < stats->count && (int)place(&x, done_at(&samples[i]), LEFT, WIDTH - RIGHT) == column; i++) {
             if (samples[i].latency < low) low = samples[i].latency;
             if (samples[i].latency > high) high = samples[i].latency;
         }
@@ -139,7 +143,7 @@ static void draw_time_line(fs_text *svg, const fs_sample *samples, const fs_stat
     fs_text_add(svg, "\"/>\n");
     if (stats->count == 1)
         fs_text_add(svg, "<circle class=\"bar\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n",
-                    place(&x, samples[0].at, LEFT, WIDTH - RIGHT), place(&y, samples[0].latency, bottom, top));
+                    place(&x, done_at(&samples[0]), LEFT, WIDTH - RIGHT), place(&y, samples[0].latency, bottom, top));
 }
 
 void fs_plot_latency(fs_text *svg, const char *title, const char *subtitle, const fs_sample *samples,

@@ -8,8 +8,10 @@
 #include "runtime/base/text.h"
 
 typedef struct fs_sample {
-    double at;      // seconds since the measurement began, when the frame was done
-    double latency; // milliseconds
+    double begin;       // seconds since the measurement began, before submit
+    double latency;     // milliseconds, from before submit to after wait
+    double start, wake; // paced: milliseconds from when the frame was due to its submission, and until the timer woke
+                        // (NAN: did not sleep)
 } fs_sample;
 
 // Adds the SVG to `svg`. `title` and `subtitle` are plain text. Samples in order of time; at least one.

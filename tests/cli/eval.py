@@ -371,7 +371,7 @@ def usage(command):
 
 
 def scenes(command):
-    """Generated streets: what `scene` writes and `eval --images` reads gives the same matrix; an end at an interrupt."""
+    """Generated streets: what `scene` writes and `eval --images` reads gives one matrix; an end at an interrupt."""
     where, size = command.folder / "streets", "96x192"
     command.run("scene", "-o", where, "--seed", 9, "--seeds", 3, "--size", size, "-q")
     run = ("--threads", 1, "--backend", "cpu", "--precision", "fp32", "--size", size)

@@ -58,7 +58,7 @@ function(fs_backend_tests)
     add_executable(cuda_sim_submit ${folder}/submit.c)
     target_link_libraries(cuda_sim_submit PRIVATE fastscnn fs_flags)
     add_test(NAME cuda_sim_submit COMMAND cuda_sim_submit)
-    set_tests_properties(cuda_sim_submit PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 300 RUN_SERIAL ON
+    set_tests_properties(cuda_sim_submit PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 600 RUN_SERIAL ON
       ENVIRONMENT "${environment};FASTSCNN_CUDA_MODULE=$<TARGET_FILE:fastscnn_cuda_sim>;FASTSCNN_CUDNN=/no-cudnn.so")
     add_test(NAME cuda_sim_command COMMAND ${FASTSCNN_PYTHON3} -B ${folder}/command.py $<TARGET_FILE:fastscnn_cli>
       $<TARGET_FILE:fastscnn_cuda_sim>)

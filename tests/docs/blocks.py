@@ -165,7 +165,7 @@ class Scratch:
         weights(os.path.join(self.root, "fast_scnn_citys.pth"))
         shutil.copy(os.path.join(ROOT, "tests", "house", "consumer", "main.c"), self.root)
         self.must("python3 weights/convert.py fast_scnn_citys.pth -o model.safetensors")
-        self.must("fastscnn scene -q -o scene --size 128x256 --no-labels && mv scene/images/0000.png street.png")
+        self.must(f"fastscnn scene -o drawn --size {HEIGHT}x{WIDTH} -q && mv drawn/images/0000.png street.png")
         self.must("mkdir -p frames test/images test/labels leftImg8bit/val/aachen gtFine/val/aachen results out labels")
         noise = random.Random(4)
         for i in range(3):
