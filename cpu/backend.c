@@ -7,6 +7,7 @@
 
 #include "cpu/onednn.h"
 #include "cpu/session.h"
+#include "runtime/base/trace.h"
 
 // FASTSCNN_CPU_ISA=avx2 (sse, avx512, avx512bf16) limits the instruction set: to compare, and to test the smaller ones.
 static const char *isa_limit(void) {
@@ -37,12 +38,12 @@ static void probe(int device, fs_probe *p) {
     p->usable = true;
     snprintf(p->device, sizeof p->device, "%s, %d cores, %s", name, fs_team_cores(), k->name);
     const char *onednn = fs_onednn_version();
-    snprintf(p->detail, sizeof p->detail, "fp32; bf16 %s\n%s%s",
+    snprintf(p->detail, sizeof p->detail, "fp32; bf16 %s\n%s%s\n%s",
              k->bf16_dot
                  ? "by the processor's bf16 dot product"
                  : "stored as bf16 and computed in float: this processor has no bf16 arithmetic, so fp32 is as fast",
              onednn ? onednn : "built without oneDNN",
-             onednn ? " for comparison (--kernels onednn)" : ", which --kernels onednn needs");
+             onednn ? " for comparison (--kernels onednn)" : ", which --kernels onednn needs", fs_trace_about());
     p->precisions = 1u << FS_FP32 | 1u << FS_BF16;
     p->best = k->bf16_dot ? FS_BF16 : FS_FP32;
 }

@@ -12,6 +12,7 @@
 #include "cpu/onednn.h"
 #include "cpu/pyramid.h"
 #include "runtime/base/mem.h"
+#include "runtime/ranges.h"
 
 typedef enum phase_kind {
     PHASE_CHAIN,
@@ -34,6 +35,7 @@ typedef struct phase {
 } phase;
 
 typedef struct job {
+    uint64_t number; // its ticket
     fs_frame frame;
     fs_outputs outputs;
     bool direct;              // the first layer reads the frame as it is
@@ -49,6 +51,7 @@ enum { MAX_IN_FLIGHT = 16, CUTS = 5, LABEL_ROWS = 4 };
 struct fs_cpu_session {
     const fs_cpu_engine *engine;
     fs_plan *plan;
+    fs_ranges ranges;
     fs_team *team;
     int in_flight;
     uint64_t submitted, waited; // frames; only the session's one caller touches them
@@ -238,16 +241,16 @@ static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int wo
     }
 }
 
-static void run_frame(void *user, int worker, uint64_t ticket) {
-    fs_cpu_session *s = user;
-    job *j = &s->jobs[ticket % (uint64_t)s->in_flight];
+static void run_phases(fs_cpu_session *s, job *j, int worker, uint64_t ticket) {
     char *scratch = s->scratch + (size_t)worker * s->scratch_bytes;
     const bool measure = atomic_load_explicit(&s->measure, memory_order_relaxed);
     double *clock = s->clock + worker * (1 + MAX_PHASES);
     if (!j->direct) {
         const int tasks = (s->plan->program.graph.height + FRAME_ROWS - 1) / FRAME_ROWS;
         int task;
+        fs_trace_begin(s->ranges.name[FS_RANGE_INPUT], j->number);
         while ((task = fs_team_take(s->team, ticket, FRAME_PHASE, tasks)) >= 0) frame_task(s, j, task, scratch);
+        fs_trace_end();
         fs_team_barrier(s->team, ticket, FRAME_PHASE);
     }
     if (measure) clock[0] = now();
@@ -255,11 +258,23 @@ static void run_frame(void *user, int worker, uint64_t ticket) {
     for (int i = 0; i < s->phase_count; i++) {
         const phase *p = &s->phases[i];
         const int tasks = phase_tasks(s, p, j);
-        int task;
-        while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, worker, scratch);
+        if (tasks > 0) {
+            int task;
+            fs_trace_begin(s->ranges.step[p->step], j->number);
+            while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, worker, scratch);
+            fs_trace_end();
+        }
         if (measure) clock[1 + i] = now();
         fs_team_barrier(s->team, ticket, i);
     }
+}
+
+static void run_frame(void *user, int worker, uint64_t ticket) {
+    fs_cpu_session *s = user;
+    job *j = &s->jobs[ticket % (uint64_t)s->in_flight];
+    fs_trace_begin(s->ranges.name[FS_RANGE_FRAME], j->number);
+    run_phases(s, j, worker, ticket);
+    fs_trace_end();
 }
 
 // Between frames.
@@ -394,7 +409,12 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
     if (s->clock == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the clocks of %d threads", threads);
     FS_TRY(fs_team_open(threads, run_frame, s, &s->team));
     FS_TRY(allocate_scratch(s));
-    if (config->tune >= 0) FS_TRY(tune(s));
+    if (config->tune >= 0) {
+        fs_trace_begin(s->ranges.name[FS_RANGE_TUNE], (uint64_t)s->chain_count);
+        const fs_status status = tune(s);
+        fs_trace_end();
+        FS_TRY(status);
+    }
     name_tactics(s);
     return FS_OK;
 }
@@ -405,7 +425,10 @@ fs_status fs_cpu_session_open(const fs_cpu_engine *engine, fs_plan *plan, const 
     if (s == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for a session");
     s->engine = engine, s->plan = plan;
     s->in_flight = config->in_flight;
+    fs_ranges_register(&s->ranges, &plan->program);
+    fs_trace_begin(s->ranges.name[FS_RANGE_OPEN], plan->arena_bytes);
     const fs_status status = open_parts(s, config);
+    fs_trace_end();
     if (status != FS_OK) {
         fs_cpu_session_close(s);
         return status;
@@ -444,6 +467,9 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
         return fs_fail(FS_ERR_STATE, "%d frames are in flight already: wait for one first", s->in_flight);
     const uint64_t next = s->submitted + 1;
     job *j = &s->jobs[next % (uint64_t)s->in_flight];
+    j->number = next - s->tuned;
+    fs_trace_begin(s->ranges.name[FS_RANGE_SUBMIT], j->number);
+    fs_ranges_mark(&s->ranges, frame, outputs, &s->plan->program.graph);
     j->frame = *frame, j->outputs = *outputs;
     const fs_graph *g = &s->plan->program.graph;
     j->direct = fs_frame_is_direct(frame, g->width, g->height);
@@ -453,8 +479,9 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
     }
     atomic_store(&j->failed, 0);
     s->submitted = next;
+    *ticket = j->number;
     fs_team_submit(s->team, next);
-    *ticket = next - s->tuned;
+    fs_trace_end();
     return FS_OK;
 }
 
@@ -464,8 +491,10 @@ fs_status fs_cpu_session_wait(fs_cpu_session *s, uint64_t ticket, int64_t timeou
     const uint64_t frame = ticket + s->tuned;
     if (frame <= s->waited)
         return fs_fail(FS_ERR_STATE, "ticket %llu was waited for already", (unsigned long long)ticket);
-    if (!fs_team_wait(s->team, frame, timeout_ns))
-        return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
+    fs_trace_begin(s->ranges.name[FS_RANGE_WAIT], ticket);
+    const bool done = fs_team_wait(s->team, frame, timeout_ns);
+    fs_trace_end();
+    if (!done) return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
     s->waited = frame;
     const int failed = atomic_load(&s->jobs[frame % (uint64_t)s->in_flight].failed);
     if (failed)

@@ -14,10 +14,9 @@
 #include "cuda/tune.h"
 #include "runtime/base/log.h"
 #include "runtime/base/mem.h"
+#include "runtime/ranges.h"
 
 enum { MAX_IN_FLIGHT = 16, ALIGN = 256, LABEL_MAP = 256, FRAME_PIXEL = 4 };
-
-typedef enum phase { PHASE_SUBMIT, PHASE_UPLOAD, PHASE_LAUNCH, PHASE_DOWNLOAD, PHASE_WAIT, PHASES } phase;
 
 struct fs_cuda_session {
     const fs_cuda_engine *engine;
@@ -36,7 +35,7 @@ struct fs_cuda_session {
     fs_slot slot[MAX_IN_FLIGHT];
     int in_flight;
     uint64_t submitted, waited; // frames
-    fs_trace_name phase_name[PHASES], step_name[FS_MAX_OPS];
+    fs_ranges ranges;
     fs_marks marks; // of a frame that is profiled; opened at the first
     bool profiles;  // the frame being submitted is
 };
@@ -132,12 +131,6 @@ static fs_status open_streams(fs_cuda_session *s, const fs_session_config *confi
             FS_CUDA(cudaEventCreateWithFlags(events[k], cudaEventDisableTiming), "creating an event");
     }
     return FS_OK;
-}
-
-static void register_names(fs_cuda_session *s) {
-    static const char *const phases[PHASES] = {"submit", "upload", "launch", "download", "wait"};
-    for (int i = 0; i < PHASES; i++) s->phase_name[i] = fs_trace_register(phases[i]);
-    for (int i = 0; i < s->plan->program.steps; i++) s->step_name[i] = fs_trace_register(s->plan->program.step[i].name);
 }
 
 // ---- A frame's own launches ----
@@ -331,8 +324,7 @@ static void close_replays(fs_cuda_session *s) {
     fs_capture_free(&s->capture);
 }
 
-static fs_status prepare_replay(fs_cuda_session *s, const fs_session_config *config) {
-    if (config->eager) return FS_OK;
+static fs_status prepare_replay(fs_cuda_session *s) {
     fs_status status = capture(s);
     if (status == FS_ERR_BACKEND && s->runner.early) {
         // Graphs with programmatic edges are younger than the rest: try without.
@@ -378,10 +370,17 @@ static fs_status open_parts(fs_cuda_session *s, const fs_session_config *config)
     }
     FS_TRY(allocate(s));
     FS_TRY(open_streams(s, config));
-    register_names(s);
-    FS_TRY(choose_tactics(s, config));
+    fs_trace_begin(s->ranges.name[FS_RANGE_TUNE], (uint64_t)s->nodes.count);
+    fs_status status = choose_tactics(s, config);
+    fs_trace_end();
+    FS_TRY(status);
     FS_TRY(load_frame_kernels(s));
-    FS_TRY(prepare_replay(s, config));
+    if (!config->eager) {
+        fs_trace_begin(s->ranges.name[FS_RANGE_CAPTURE], (uint64_t)s->in_flight);
+        status = prepare_replay(s);
+        fs_trace_end();
+        FS_TRY(status);
+    }
     name_tactics(s);
     return FS_OK;
 }
@@ -393,9 +392,12 @@ fs_status fs_cuda_session_open(const fs_cuda_engine *engine, fs_plan *plan, cons
     s->engine = engine, s->plan = plan, s->graph = &plan->program.graph;
     s->in_flight = config->in_flight, s->runner.sm = engine->device.sm;
     s->runner.early = engine->device.sm >= FS_CUDA_EARLY_SM;
+    fs_ranges_register(&s->ranges, &plan->program);
+    fs_trace_begin(s->ranges.name[FS_RANGE_OPEN], plan->arena_bytes);
     int before = engine->device.ordinal;
     fs_status status = fs_device_enter(engine->device.ordinal, &before);
     if (status == FS_OK) status = open_parts(s, config);
+    fs_trace_end();
     fs_device_leave(engine->device.ordinal, before);
     if (status != FS_OK) {
         fs_cuda_session_close(s);
@@ -427,7 +429,7 @@ static fs_status launch_frame(fs_cuda_session *s, fs_slot *slot, const fs_planes
         FS_TRY(fs_replay_run(&s->capture, &slot->replay, &binding, s->compute));
     else
         FS_TRY(fs_run_nodes(&s->runner, &s->nodes, s->launch, &binding, s->compute,
-                            fs_trace_active() ? s->step_name : NULL, s->profiles ? &s->marks : NULL));
+                            fs_trace_active() ? s->ranges.step : NULL, s->profiles ? &s->marks : NULL));
     return fs_cuda_status(cudaEventRecord(slot->computed, s->compute), "recording the frame");
 }
 
@@ -442,15 +444,15 @@ static fs_status submit(fs_cuda_session *s, fs_slot *slot, uint64_t number) {
     fs_planes planes;
     if (slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_planes(slot, s->graph));
     if (s->profiles) FS_TRY(fs_marks_start(&s->marks, s->compute));
-    fs_trace_begin(s->phase_name[PHASE_UPLOAD], number);
+    fs_trace_begin(s->ranges.name[FS_RANGE_UPLOAD], number);
     fs_status status = bring_in(s, slot, &planes);
     fs_trace_end();
     if (status != FS_OK) return status;
-    fs_trace_begin(s->phase_name[PHASE_LAUNCH], number);
+    fs_trace_begin(s->ranges.name[FS_RANGE_LAUNCH], number);
     status = launch_frame(s, slot, &planes);
     fs_trace_end();
     if (status != FS_OK) return status;
-    fs_trace_begin(s->phase_name[PHASE_DOWNLOAD], number);
+    fs_trace_begin(s->ranges.name[FS_RANGE_DOWNLOAD], number);
     status = bring_out(s, slot);
     fs_trace_end();
     return status;
@@ -474,7 +476,8 @@ fs_status fs_cuda_session_submit(fs_cuda_session *s, const fs_frame *frame, cons
     slot->given = *frame, slot->outputs = *outputs;
     int before;
     FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
-    fs_trace_begin(s->phase_name[PHASE_SUBMIT], number);
+    fs_trace_begin(s->ranges.name[FS_RANGE_SUBMIT], number);
+    fs_ranges_mark(&s->ranges, frame, outputs, s->graph);
     const fs_status status = submit(s, slot, number);
     fs_trace_end();
     if (status != FS_OK) settle(s);
@@ -527,7 +530,7 @@ fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t time
     int before = s->engine->device.ordinal;
     fs_status status = fs_device_enter(s->engine->device.ordinal, &before);
     if (status == FS_OK) {
-        fs_trace_begin(s->phase_name[PHASE_WAIT], ticket);
+        fs_trace_begin(s->ranges.name[FS_RANGE_WAIT], ticket);
         status = wait_frames(s, ticket, deadline);
         fs_trace_end();
     }

@@ -4,35 +4,12 @@
 #include <string.h>
 
 #include "runtime/base/log.h"
+#include "runtime/ranges.h"
 
 enum { LABEL_MAP = 256, PLANE_ALIGN = 256 };
 
 static size_t round_up(size_t bytes) {
     return (bytes + PLANE_ALIGN - 1) / PLANE_ALIGN * PLANE_ALIGN;
-}
-
-void fs_plane_size(const fs_frame *f, int plane, size_t *rows, size_t *row_bytes) {
-    const size_t w = (size_t)f->width, h = (size_t)f->height, half_w = (w + 1) / 2, half_h = (h + 1) / 2;
-    *rows = plane == 0 ? h : 0, *row_bytes = w;
-    switch (f->format) {
-    case FS_RGB8:
-    case FS_BGR8: *row_bytes = 3 * w; break;
-    case FS_RGBA8:
-    case FS_BGRA8: *row_bytes = 4 * w; break;
-    case FS_NV12:
-        *row_bytes = plane == 0 ? w : 2 * half_w;
-        if (plane == 1) *rows = half_h;
-        break;
-    case FS_I420:
-        *row_bytes = plane == 0 ? w : half_w;
-        if (plane == 1 || plane == 2) *rows = half_h;
-        break;
-    case FS_GRAY8: break;
-    case FS_PLANAR_F32:
-        *row_bytes = w * sizeof(float);
-        if (f->plane[plane]) *rows = h;
-        break;
-    }
 }
 
 // Room for a host frame that is larger than the network's own. Once for each larger size, so not on the steady path.

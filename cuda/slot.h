@@ -32,8 +32,6 @@ typedef struct fs_planes {
     size_t stride[4];
 } fs_planes;
 
-// Rows and bytes per row of a plane; 0 rows where the format has no such plane.
-void fs_plane_size(const fs_frame *frame, int plane, size_t *rows, size_t *row_bytes);
 // Copies the frame's pixels to the device, on `stream`: from host memory through the slot's pinned memory, so that the
 // caller's may be pageable; from pinned memory directly. Device memory is taken as it is. Sets *copied when something
 // was enqueued.
