@@ -26,11 +26,14 @@ static bool write_plot(const fs_bench *self) {
     if (self->mode == FS_BENCH_PACED) snprintf(pace, sizeof pace, " at %g Hz", self->rate);
     snprintf(title, sizeof title, "Fast-SCNN %dx%d: %.1f fps, %s mode%s", run->size.height, run->size.width,
              (double)run->count / run->seconds, fs_bench_mode_names[self->mode], pace);
-    snprintf(subtitle, sizeof subtitle, "%s, %s, %s, %d threads, %zu frames, commit %s", self->model.info.device,
+    snprintf(subtitle, sizeof subtitle, "%s, %s, %s, %d thread%s, %zu frames, commit %s", self->model.info.device,
              fs_precision_names[self->model.info.precision], fs_task_names[self->choice.task], run->info.threads,
-             run->count, FS_COMMIT);
+             run->info.threads == 1 ? "" : "s", run->count, FS_COMMIT);
     fs_text svg = {0};
-    fs_plot_latency(&svg, title, subtitle, run->samples, &run->latency);
+    const bool paced = self->mode == FS_BENCH_PACED;
+    const fs_plot plot = {title, subtitle, run->samples, paced ? &run->finish : &run->latency,
+                          paced ? 1e3 / self->rate : 0};
+    fs_plot_times(&svg, &plot);
     return write_text(self->plot, &svg);
 }
 

@@ -387,13 +387,13 @@ static size_t occurrences(const char *text, const char *part) {
     return count;
 }
 
-static fs_text plot(fs_sample *samples, size_t count) {
+static fs_text plot(fs_sample *samples, size_t count, double deadline) {
     double values[2048];
-    for (size_t i = 0; i < count; i++) values[i] = samples[i].latency;
+    for (size_t i = 0; i < count; i++) values[i] = samples[i].latency + (deadline > 0 ? samples[i].start : 0);
     fs_stats stats;
     fs_stats_take(values, count, &stats);
     fs_text svg = {0};
-    fs_plot_latency(&svg, "A <title> & more", "sub", samples, &stats);
+    fs_plot_times(&svg, &(fs_plot){"A <title> & more", "sub", samples, &stats, deadline});
     cr_assert_eq(fs_text_status(&svg), FS_OK);
     return svg;
 }
@@ -401,7 +401,7 @@ static fs_text plot(fs_sample *samples, size_t count) {
 Test(plot, has_titles_axes_and_percentiles) {
     fs_sample samples[1000];
     for (int i = 0; i < 1000; i++) samples[i] = (fs_sample){.begin = 0.01 * i, .latency = 10 + (i * 37 % 50) * 0.1};
-    fs_text svg = plot(samples, 1000);
+    fs_text svg = plot(samples, 1000, 0);
     cr_assert_eq(strncmp(svg.data, "<svg ", 5), 0);
     cr_assert_not_null(strstr(svg.data, "A &lt;title&gt; &amp; more"));
     cr_assert_eq(occurrences(svg.data, "latency, ms"), 2);
@@ -416,9 +416,41 @@ Test(plot, has_titles_axes_and_percentiles) {
 Test(plot, few_frames_claim_no_p99) {
     fs_sample samples[100];
     for (int i = 0; i < 100; i++) samples[i] = (fs_sample){.begin = 0.1 * i, .latency = 5 + i};
-    fs_text svg = plot(samples, 100);
+    fs_text svg = plot(samples, 100, 0);
     cr_assert_null(strstr(svg.data, ">p99 "));
     cr_assert_not_null(strstr(svg.data, ">p90 "));
+    fs_text_free(&svg);
+}
+
+Test(plot, a_deadline_is_drawn_with_the_times_from_due) {
+    fs_sample samples[100];
+    for (int i = 0; i < 100; i++) samples[i] = (fs_sample){.begin = 0.1 * i, .latency = 5, .start = 0.01 * i};
+    fs_text svg = plot(samples, 100, 7);
+    cr_assert_eq(occurrences(svg.data, ">deadline 7.000<"), 1); // too far away for the histogram
+    cr_assert_eq(occurrences(svg.data, "from due to done, ms"), 2);
+    cr_assert_eq(occurrences(svg.data, ">p50 5.495<"), 2);
+    fs_text_free(&svg);
+    svg = plot(samples, 100, 5.5);
+    cr_assert_eq(occurrences(svg.data, ">deadline 5.500<"), 2);
+    fs_text_free(&svg);
+}
+
+// The labels of marks in one place stand above one another.
+Test(plot, labels_do_not_cover_each_other) {
+    fs_sample samples[1500];
+    for (int i = 0; i < 1500; i++) samples[i] = (fs_sample){.begin = 0.01 * i, .latency = i == 0 ? 8 : 3};
+    fs_text svg = plot(samples, 1500, 0);
+    double y[8];
+    int count = 0;
+    for (const char *at = svg.data; (at = strstr(at, "class=\"label\"")) != NULL; at++) {
+        const char *where = strstr(at, " y=\"");
+        cr_assert_not_null(where);
+        cr_assert_lt(count, 8);
+        y[count++] = strtod(where + 4, NULL);
+    }
+    cr_assert_eq(count, 8); // p50, p90, p95, p99 in each panel
+    for (int i = 0; i < 8; i++)
+        for (int k = 0; k < i; k++) cr_assert_geq(fabs(y[i] - y[k]), 12, "%d and %d: %g and %g", i, k, y[i], y[k]);
     fs_text_free(&svg);
 }
 
@@ -426,21 +458,22 @@ Test(plot, an_outlier_does_not_squash_the_rest) {
     fs_sample samples[1000];
     for (int i = 0; i < 1000; i++) samples[i] = (fs_sample){.begin = 0.01 * i, .latency = 10 + (i % 10) * 0.1};
     samples[500].latency = 1000;
-    fs_text svg = plot(samples, 1000);
-    cr_assert_not_null(strstr(svg.data, "1 beyond, up to 1000.00 ms"));
+    fs_text svg = plot(samples, 1000, 0);
+    cr_assert_not_null(strstr(svg.data, "1 beyond,"));
+    cr_assert_not_null(strstr(svg.data, "up to 1000.0"));
     fs_text_free(&svg);
 }
 
 Test(plot, extremes_draw_finite_numbers) {
     fs_sample samples[3] = {{.begin = 0}};
     for (size_t count = 1; count <= 3; count++) {
-        fs_text svg = plot(samples, count);
+        fs_text svg = plot(samples, count, 0);
         cr_assert_null(strstr(svg.data, "nan"));
         cr_assert_null(strstr(svg.data, "inf"));
         fs_text_free(&svg);
     }
     samples[2] = (fs_sample){.begin = 1e6, .latency = 1e7};
-    fs_text svg = plot(samples, 3);
+    fs_text svg = plot(samples, 3, 0);
     cr_assert_null(strstr(svg.data, "nan"));
     cr_assert_lt(svg.length, 100000);
     fs_text_free(&svg);
