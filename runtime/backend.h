@@ -7,7 +7,7 @@
 
 #include "runtime/plan.h"
 
-enum { FS_BACKEND_ABI = 3 };
+enum { FS_BACKEND_ABI = 4 };
 
 typedef enum fs_format {
     FS_RGB8 = 1,
@@ -40,6 +40,7 @@ typedef struct fs_outputs {
     int memory;    // of what is written; labels_map is host memory always
     uint8_t *confidence;
     size_t confidence_stride; // bytes
+    uint32_t *histogram;      // [classes]: pixels of each class, before the map
 } fs_outputs;
 
 typedef struct fs_probe {

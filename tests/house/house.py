@@ -39,7 +39,7 @@ LAYERS = {
     "cpu": ("runtime/", "cpu/"),
     "cuda": ("runtime/", "cuda/"),
     "cuda/kernels": ("cuda/kernels/",),
-    "host": ("runtime/", "weights/", "cpu/backend.h", "host/engine.h", "host/module.h", "fastscnn/"),
+    "host": ("runtime/", "weights/", "cpu/backend.h", "host/engine.h", "host/module.h", "host/outputs.h", "fastscnn/"),
     "host/include": (),
     "host/image": ("runtime/base/", "host/image/"),
     "host/cli": ("runtime/base/", "host/image/", "host/cli/", "fastscnn/"),

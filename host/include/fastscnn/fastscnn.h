@@ -178,6 +178,7 @@ typedef struct fscnn_outputs {
     fscnn_memory memory;       // of what is written; PINNED and DEVICE: CUDA backend
     uint8_t *confidence;       // [height][confidence_stride]: 255 * softmax probability of the most probable class
     size_t confidence_stride;  // bytes; 0 means width
+    uint32_t *histogram;       // [classes]: pixels of each class, before labels_map
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
