@@ -298,8 +298,10 @@ static fs_status describe(const char *weights, const fscnn_engine_options *engin
     FS_TRY(fs_engine_choose(engine_options, true, e, &config));
     fs_weights bound = {0};
     FS_TRY(fs_engine_weights(weights, NULL, 0, &bound, &e->labels));
+    const fs_status fits = fs_engine_settle(e, weights, &bound, &config);
     e->model = bound.model;
     fs_weights_free(&bound);
+    FS_TRY(fits);
     FS_TRY(build_plan(e, o->width, o->height, plan));
     return print_plan(plan, format, device ? device : e->backend->roofline, text);
 }

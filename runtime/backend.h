@@ -49,6 +49,7 @@ typedef struct fs_probe {
     char detail[512];    // libraries and precisions, or why not and what to do
     unsigned precisions; // bit 1 << fs_precision for each it can run
     fs_precision best;   // what AUTO becomes
+    char kind[32];       // of machine, as admissions of int8 name it ("avx512bf16"); "" where there are none
 } fs_probe;
 
 // Whose convolutions run. ANY: our own on the CPU, our own or cuDNN's by measurement on CUDA. The providers round

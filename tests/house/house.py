@@ -164,7 +164,7 @@ def circles(graph: dict[str, list[str]]) -> Iterator[str]:
 # ---- Headers alone --------------------------------------------------------------------------------------------------
 
 # Texts that are included in the middle of another file and mean nothing alone.
-FRAGMENTS = {f"cpu/kernels/{name}.h" for name in ("depthwise", "gemm", "head", "rows", "table")}
+FRAGMENTS = {f"cpu/kernels/{name}.h" for name in ("depthwise", "gemm", "head", "int8", "rows", "table")}
 
 
 def compiles(root: str, command: list[str], name: str) -> str | None:
