@@ -6,4 +6,8 @@ if(TARGET gstfastscnn)
     ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
   target_link_libraries(test_gst PRIVATE PkgConfig::GSTREAMER_CHECK)
   add_dependencies(test_gst gstfastscnn)
+  find_program(FASTSCNN_PYTHON3 python3 REQUIRED)
+  add_test(NAME test_gst_pipelines COMMAND ${FASTSCNN_PYTHON3} -B ${gst}/pipelines.py $<TARGET_FILE:fastscnn_cli>
+    $<TARGET_FILE:gstfastscnn>)
+  set_tests_properties(test_gst_pipelines PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 endif()
