@@ -21,11 +21,8 @@ test: ## build and run every test, also under sanitizers; ends with a line of co
 bench: build ## measure frames per second and latency at 1024x2048 (BENCH_FLAGS=... for other options)
 	@build/bin/fastscnn bench $(BENCH_FLAGS)
 
-demo: build ## label a generated street with the bundled model (or FASTSCNN_WEIGHTS) into build/demo/
-	@mkdir -p build/demo
-	@build/bin/fastscnn scene -o build/demo --quiet
-	@build/bin/fastscnn segment build/demo/images/0000.png $${FASTSCNN_WEIGHTS:+--weights "$$FASTSCNN_WEIGHTS"} \
-		--overlay build/demo/overlay.png --color build/demo/color.png --labels build/demo/labels.png
+demo: build ## label a generated street with the bundled model (or FASTSCNN_WEIGHTS) into build/demo/ (SEED=...)
+	@scripts/demo.sh $(SEED)
 
 .venv/ready: bench/requirements.txt
 	@scripts/setup.sh peers

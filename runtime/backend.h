@@ -7,7 +7,7 @@
 
 #include "runtime/plan.h"
 
-enum { FS_BACKEND_ABI = 3 };
+enum { FS_BACKEND_ABI = 4 };
 
 typedef enum fs_format {
     FS_RGB8 = 1,
@@ -40,6 +40,7 @@ typedef struct fs_outputs {
     int memory;    // of what is written; labels_map is host memory always
     uint8_t *confidence;
     size_t confidence_stride; // bytes
+    uint32_t *histogram;      // [classes]: pixels of each class, before the map
 } fs_outputs;
 
 typedef struct fs_probe {
@@ -48,6 +49,7 @@ typedef struct fs_probe {
     char detail[512];    // libraries and precisions, or why not and what to do
     unsigned precisions; // bit 1 << fs_precision for each it can run
     fs_precision best;   // what AUTO becomes
+    char kind[32];       // of machine, as admissions of int8 name it ("avx512bf16"); "" where there are none
 } fs_probe;
 
 // Whose convolutions run. ANY: our own on the CPU, our own or cuDNN's by measurement on CUDA. The providers round

@@ -39,7 +39,7 @@ LAYERS = {
     "cpu": ("runtime/", "cpu/"),
     "cuda": ("runtime/", "cuda/"),
     "cuda/kernels": ("cuda/kernels/",),
-    "host": ("runtime/", "weights/", "cpu/backend.h", "host/engine.h", "host/module.h", "fastscnn/"),
+    "host": ("runtime/", "weights/", "cpu/backend.h", "host/engine.h", "host/module.h", "host/outputs.h", "fastscnn/"),
     "host/include": (),
     "host/image": ("runtime/base/", "host/image/"),
     "host/gst": ("host/gst/", "fastscnn/"),
@@ -169,7 +169,7 @@ def circles(graph: dict[str, list[str]]) -> Iterator[str]:
 # ---- Headers alone --------------------------------------------------------------------------------------------------
 
 # Texts that are included in the middle of another file and mean nothing alone.
-FRAGMENTS = {f"cpu/kernels/{name}.h" for name in ("depthwise", "gemm", "head", "rows", "table")}
+FRAGMENTS = {f"cpu/kernels/{name}.h" for name in ("depthwise", "gemm", "head", "int8", "rows", "table")}
 
 
 def compiles(root: str, command: list[str], name: str) -> str | None:
