@@ -57,6 +57,7 @@ typedef struct FastScnn {
     fs_overlay overlay;
     fs_canvas canvas;
     uint8_t *labels; // [height][width] of the frames, in overlay mode
+    char *refused;   // what was said of the last caps, which upstream offers several times; NULL after good ones
 } FastScnn;
 
 typedef struct FastScnnClass {
@@ -75,6 +76,14 @@ static void complain(FastScnn *self, GQuark domain, int code, const char *text) 
     GST_ERROR_OBJECT(self, "%s", text);
     gst_element_message_full(GST_ELEMENT(self), GST_MESSAGE_ERROR, domain, code, g_strdup(text), NULL, __FILE__,
                              __func__, __LINE__);
+}
+
+// The same about caps, once.
+static void refuse(FastScnn *self, GQuark domain, int code, const char *text) {
+    if (g_strcmp0(self->refused, text) == 0) return;
+    g_free(self->refused);
+    self->refused = g_strdup(text);
+    complain(self, domain, code, text);
 }
 
 static int resource_error(fscnn_status status) {
@@ -170,7 +179,9 @@ static gboolean stop(GstBaseTransform *transform) {
     GST_OBJECT_UNLOCK(self);
     fs_network_close(&self->network);
     g_free(self->labels);
+    g_free(self->refused);
     self->labels = NULL;
+    self->refused = NULL;
     return TRUE;
 }
 
@@ -247,17 +258,18 @@ static gboolean set_info(GstVideoFilter *filter, GstCaps *in_caps, GstVideoInfo 
     fs_canvas canvas = {.width = GST_VIDEO_INFO_WIDTH(in), .height = GST_VIDEO_INFO_HEIGHT(in)};
     if (!format_of(GST_VIDEO_INFO_FORMAT(in), &canvas.format)) return FALSE;
     if (!colors_of(in, &canvas.matrix, &canvas.range)) {
-        complain(self, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
-                 "YUV frames with a matrix that is neither BT.601 nor BT.709; put videoconvert and caps with "
-                 "colorimetry=bt709 before");
+        refuse(self, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
+               "YUV frames with a matrix that is neither BT.601 nor BT.709; put videoconvert and caps with "
+               "colorimetry=bt709 before");
         return FALSE;
     }
     fs_settings settings = copy_settings(self);
     const fscnn_status status = fs_network_prepare(&self->network, canvas.width, canvas.height, self->width,
                                                    self->height, settings.threads, settings.tune);
     free_settings(&settings);
-    if (status == FSCNN_ERR_ARGUMENT) complain(self, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT, self->network.error);
-    if (status != FSCNN_OK && status != FSCNN_ERR_ARGUMENT) complain_resource(self, status);
+    if (status == FSCNN_ERR_ARGUMENT) refuse(self, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT, self->network.error);
+    if (status != FSCNN_OK && status != FSCNN_ERR_ARGUMENT)
+        refuse(self, GST_RESOURCE_ERROR, resource_error(status), self->network.error);
     if (status != FSCNN_OK) return FALSE;
 
     g_free(self->labels);
@@ -266,12 +278,14 @@ static gboolean set_info(GstVideoFilter *filter, GstCaps *in_caps, GstVideoInfo 
     if (overlay) {
         self->labels = g_try_malloc((gsize)canvas.width * (gsize)canvas.height);
         if (self->labels == NULL) {
-            complain(self, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NO_SPACE_LEFT, "out of memory for a frame's labels");
+            refuse(self, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NO_SPACE_LEFT, "out of memory for a frame's labels");
             return FALSE;
         }
         fs_overlay_init(&self->overlay, &canvas, (const uint8_t(*)[3])self->network.palette);
     }
     self->canvas = canvas;
+    g_free(self->refused);
+    self->refused = NULL;
     gst_base_transform_set_in_place(GST_BASE_TRANSFORM(self), overlay);
     GST_INFO_OBJECT(self, "frames of %dx%d, network of %dx%d (height x width)", canvas.height, canvas.width,
                     self->network.height, self->network.width);
