@@ -1,12 +1,13 @@
 # The ways in: each target sets up, builds and runs. Everything is in CMake; this file only spares typing.
 PREFIX ?= /usr/local
 BENCH_FLAGS ?= --size 1024x2048
+PAPER_FLAGS ?= --warmup 2 --duration 10
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench demo peers gpu-bundle install package check format clean
+.PHONY: help build test bench paper-table demo peers gpu-bundle install package check format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 # A folder that is configured keeps its options; a new one leaves the tests out, so that it needs fewer packages.
 build: ## build the library and the command into build/
@@ -20,6 +21,9 @@ test: ## build and run every test, also under sanitizers; ends with a line of co
 
 bench: build ## measure frames per second and latency at 1024x2048 (BENCH_FLAGS=... for other options)
 	@build/bin/fastscnn bench $(BENCH_FLAGS)
+
+paper-table: build ## measure the paper's table of speeds and write it into docs/performance.md (PAPER_FLAGS=...)
+	@python3 bench/paper_table.py $(PAPER_FLAGS)
 
 demo: build ## label a generated street with the bundled model (or FASTSCNN_WEIGHTS) into build/demo/ (SEED=...)
 	@scripts/demo.sh $(SEED)

@@ -33,4 +33,6 @@ set_tests_properties(test_cli_eval test_cli_cityscapes test_cli_camvid PROPERTIE
 set_tests_properties(test_cli_camvid PROPERTIES LABELS slow)
 # The page of accuracy says what the recorded files say.
 add_test(NAME house_accuracy COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_SOURCE_DIR}/bench/accuracy.py --check)
-set_tests_properties(house_accuracy PROPERTIES TIMEOUT 60 LABELS house)
+# So does the paper's table.
+add_test(NAME house_paper COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_SOURCE_DIR}/bench/paper_table.py --check)
+set_tests_properties(house_accuracy house_paper PROPERTIES TIMEOUT 60 LABELS house)

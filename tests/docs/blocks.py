@@ -147,6 +147,7 @@ class Scratch:
                 os.symlink(os.path.join(build, name), os.path.join(own, name))
         self.environment = {**os.environ, "HOME": folder, "XDG_CACHE_HOME": os.path.join(folder, "cache"),
                             "FASTSCNN_TUNING_CACHE": "off", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8",
+                            "PAPER_FLAGS": "--warmup 0 --frames 1",
                             "BENCH_FLAGS": f"--warmup 0 --duration 0.1 --size {HEIGHT}x{WIDTH}",
                             "PATH": os.pathsep.join((os.path.join(build, "bin"), os.environ["PATH"]))}
         for name in ("opt", "tmp"):
