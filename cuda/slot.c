@@ -158,7 +158,8 @@ fs_status fs_slot_download(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
     return FS_OK;
 }
 
-void fs_slot_deliver(const fs_slot *s, const fs_graph *g) {
+static void deliver(const fs_slot *s) {
+    const fs_graph *g = s->graph;
     const fs_outputs *o = &s->outputs;
     if (o->memory != FS_MEMORY_HOST) return;
     if (o->logits) memcpy(o->logits, s->pinned_logits, logits_bytes(g));
@@ -167,6 +168,29 @@ void fs_slot_deliver(const fs_slot *s, const fs_graph *g) {
     if (o->confidence)
         copy_rows(o->confidence, o->confidence_stride, s->pinned_confidence, (size_t)g->width, (size_t)g->width,
                   (size_t)g->height);
+}
+
+void fs_slot_end(fs_slot *s, fs_status status) {
+    const int state = atomic_exchange(&s->state, FS_SLOT_OVER);
+    if (state == FS_SLOT_OVER) return;
+    if (state == FS_SLOT_CANCELLED) status = FS_ERR_CANCELLED;
+    if (status == FS_OK) deliver(s);
+    atomic_store(&s->outcome, status);
+    if (s->done) s->done(s->done_user, s->ticket, status);
+}
+
+// The driver does not call it after a failure of the device.
+static void CUDART_CB ended(void *slot) {
+    fs_slot_end(slot, FS_OK);
+}
+
+fs_status fs_slot_tell(fs_slot *s, cudaStream_t stream) {
+    if (s->done == NULL) return FS_OK;
+    return fs_cuda_status(cudaLaunchHostFunc(stream, ended, s), "enqueueing the callback");
+}
+
+cudaEvent_t fs_slot_last(const fs_slot *s) {
+    return s->outputs.memory == FS_MEMORY_DEVICE && s->done == NULL ? s->computed : s->out;
 }
 
 void fs_slot_close(fs_slot *s) {
