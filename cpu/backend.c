@@ -129,6 +129,9 @@ static fs_status submit(void *session, const fs_frame *frame, const fs_outputs *
 static fs_status wait_for(void *session, uint64_t ticket, int64_t timeout_ns) {
     return fs_cpu_session_wait(session, ticket, timeout_ns);
 }
+static void cancel(void *session) {
+    fs_cpu_session_cancel(session);
+}
 static fs_status profile(void *session, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans) {
     return fs_cpu_session_profile(session, frame, outputs, spans);
 }
@@ -151,5 +154,6 @@ const fs_backend fs_cpu_backend = {
     .session_memory = session_memory,
     .submit = submit,
     .wait = wait_for,
+    .cancel = cancel,
     .profile = profile,
 };

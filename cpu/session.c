@@ -33,6 +33,9 @@ typedef struct phase {
     int out, bins; // POOL
 } phase;
 
+// A frame begins when the first worker comes to it; until then it can be cancelled.
+typedef enum frame_state { FRAME_QUEUED, FRAME_BEGUN, FRAME_CANCELLED } frame_state;
+
 typedef struct job {
     uint64_t number; // its ticket
     fs_frame frame;
@@ -41,6 +44,7 @@ typedef struct job {
     fs_frame_column *columns; // [network width], for frames of column_width
     int column_width;
     fs_results results;
+    atomic_int state;  // frame_state
     atomic_int failed; // 1 + the step that oneDNN failed in; 0: none
 } job;
 
@@ -54,6 +58,8 @@ struct fs_cpu_session {
     fs_ranges ranges;
     fs_team *team;
     int in_flight;
+    fs_done_fn done; // NULL: nobody is told
+    void *done_user;
     uint64_t submitted, waited; // frames; only the session's one caller touches them
     uint64_t tuned;             // frames that tuning ran: tickets count from 1 behind them
     job jobs[MAX_IN_FLIGHT];
@@ -270,6 +276,28 @@ static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int wo
     }
 }
 
+static job *job_of(fs_cpu_session *s, uint64_t frame) {
+    return &s->jobs[frame % (uint64_t)s->in_flight];
+}
+
+// Whether the frame is to be run: all workers get the same answer.
+static bool begin(job *j) {
+    int state = FRAME_QUEUED;
+    return atomic_compare_exchange_strong(&j->state, &state, FRAME_BEGUN) || state == FRAME_BEGUN;
+}
+
+// How a frame that is over has ended.
+static fs_status outcome(fs_cpu_session *s, uint64_t frame) {
+    const job *j = job_of(s, frame);
+    const unsigned long long ticket = frame - s->tuned;
+    if (atomic_load(&j->state) == FRAME_CANCELLED)
+        return fs_fail(FS_ERR_CANCELLED, "frame %llu was cancelled before it began", ticket);
+    const int failed = atomic_load(&j->failed);
+    if (failed == 0) return FS_OK;
+    return fs_fail(FS_ERR_BACKEND, "oneDNN failed to run '%s' in frame %llu", s->plan->program.step[failed - 1].name,
+                   ticket);
+}
+
 static void run_phases(fs_cpu_session *s, job *j, int worker, uint64_t ticket) {
     char *scratch = s->scratch + (size_t)worker * s->scratch_bytes;
     const bool measure = atomic_load_explicit(&s->measure, memory_order_relaxed);
@@ -302,10 +330,19 @@ static void run_phases(fs_cpu_session *s, job *j, int worker, uint64_t ticket) {
 
 static void run_frame(void *user, int worker, uint64_t ticket) {
     fs_cpu_session *s = user;
-    job *j = &s->jobs[ticket % (uint64_t)s->in_flight];
-    fs_trace_begin(s->ranges.name[FS_RANGE_FRAME], j->number);
-    run_phases(s, j, worker, ticket);
-    fs_trace_end();
+    job *j = job_of(s, ticket);
+    if (begin(j)) {
+        fs_trace_begin(s->ranges.name[FS_RANGE_FRAME], j->number);
+        run_phases(s, j, worker, ticket);
+        fs_trace_end();
+    } else {
+        // Behind the first barrier all have seen the job, which may be another frame's then; behind the second the
+        // counters of the next frame are cleared.
+        fs_team_barrier(s->team, ticket, 0);
+        fs_team_barrier(s->team, ticket, 1);
+    }
+    // Before the frame counts as completed: who waits for it finds the callback returned.
+    if (worker == 0 && s->done) s->done(s->done_user, ticket - s->tuned, outcome(s, ticket));
 }
 
 // Between frames.
@@ -448,6 +485,7 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
         FS_TRY(status);
     }
     name_tactics(s);
+    s->done = config->done, s->done_user = config->done_user; // from here on: nobody is told of tuning's frames
     return FS_OK;
 }
 
@@ -471,6 +509,7 @@ fs_status fs_cpu_session_open(const fs_cpu_engine *engine, fs_plan *plan, const 
 
 void fs_cpu_session_close(fs_cpu_session *s) {
     if (s == NULL) return;
+    fs_cpu_session_cancel(s);
     fs_team_close(s->team);
     for (int i = 0; i < s->chain_count; i++) fs_chain_free(&s->chains[i]);
     fs_onednn_close(s->onednn);
@@ -502,7 +541,7 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
     if (s->submitted - s->waited >= (uint64_t)s->in_flight)
         return fs_fail(FS_ERR_STATE, "%d frames are in flight already: wait for one first", s->in_flight);
     const uint64_t next = s->submitted + 1;
-    job *j = &s->jobs[next % (uint64_t)s->in_flight];
+    job *j = job_of(s, next);
     FS_TRY(fs_results_prepare(&j->results, &s->head, frame, outputs));
     j->number = next - s->tuned;
     fs_trace_begin(s->ranges.name[FS_RANGE_SUBMIT], j->number);
@@ -515,6 +554,7 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
         j->column_width = frame->width;
     }
     atomic_store(&j->failed, 0);
+    atomic_store(&j->state, FRAME_QUEUED);
     s->submitted = next;
     *ticket = j->number;
     fs_team_submit(s->team, next);
@@ -533,11 +573,15 @@ fs_status fs_cpu_session_wait(fs_cpu_session *s, uint64_t ticket, int64_t timeou
     fs_trace_end();
     if (!done) return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
     s->waited = frame;
-    const int failed = atomic_load(&s->jobs[frame % (uint64_t)s->in_flight].failed);
-    if (failed)
-        return fs_fail(FS_ERR_BACKEND, "oneDNN failed to run '%s' in frame %llu",
-                       s->plan->program.step[failed - 1].name, (unsigned long long)ticket);
-    return FS_OK;
+    return outcome(s, frame);
+}
+
+// From the latest to the oldest, so that no frame runs after one that was cancelled.
+void fs_cpu_session_cancel(fs_cpu_session *s) {
+    for (uint64_t frame = s->submitted; frame > s->waited; frame--) {
+        int state = FRAME_QUEUED;
+        atomic_compare_exchange_strong(&job_of(s, frame)->state, &state, FRAME_CANCELLED);
+    }
 }
 
 fs_status fs_cpu_session_profile(fs_cpu_session *s, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans) {

@@ -416,6 +416,8 @@ fs_status fs_cuda_session_open(const fs_cuda_engine *engine, fs_plan *plan, cons
     if (s == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for a session");
     s->engine = engine, s->plan = plan, s->graph = &plan->program.graph;
     s->in_flight = config->in_flight, s->runner.sm = engine->device.sm;
+    for (int i = 0; i < s->in_flight; i++)
+        s->slot[i].graph = s->graph, s->slot[i].done = config->done, s->slot[i].done_user = config->done_user;
     s->runner.early = engine->device.sm >= FS_CUDA_EARLY_SM;
     fs_ranges_register(&s->ranges, &plan->program);
     fs_trace_begin(s->ranges.name[FS_RANGE_OPEN], plan->arena_bytes);
@@ -459,9 +461,11 @@ static fs_status launch_frame(fs_cuda_session *s, fs_slot *slot, const fs_planes
 }
 
 static fs_status bring_out(fs_cuda_session *s, fs_slot *slot) {
-    if (slot->outputs.memory == FS_MEMORY_DEVICE) return FS_OK;
+    const bool device = slot->outputs.memory == FS_MEMORY_DEVICE;
+    if (device && slot->done == NULL) return FS_OK;
     FS_CUDA(cudaStreamWaitEvent(s->download, slot->computed, 0), "waiting for the frame");
-    FS_TRY(fs_slot_download(slot, s->graph, s->download));
+    if (!device) FS_TRY(fs_slot_download(slot, s->graph, s->download));
+    FS_TRY(fs_slot_tell(slot, s->download)); // not on the compute stream, which may be the caller's
     return fs_cuda_status(cudaEventRecord(slot->out, s->download), "recording the results");
 }
 
@@ -498,15 +502,19 @@ fs_status fs_cuda_session_submit(fs_cuda_session *s, const fs_frame *frame, cons
         return fs_fail(FS_ERR_STATE, "%d frames are in flight already: wait for one first", s->in_flight);
     const uint64_t number = s->submitted + 1;
     fs_slot *slot = slot_of(s, number);
-    slot->given = *frame, slot->outputs = *outputs;
+    slot->given = *frame, slot->outputs = *outputs, slot->ticket = number;
     slot->height = s->graph->height, slot->width = s->graph->width;
     int before;
     FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
+    atomic_store(&slot->state, FS_SLOT_QUEUED);
     fs_trace_begin(s->ranges.name[FS_RANGE_SUBMIT], number);
     fs_ranges_mark(&s->ranges, frame, outputs, s->graph);
     const fs_status status = submit(s, slot, number);
     fs_trace_end();
-    if (status != FS_OK) settle(s);
+    if (status != FS_OK) {
+        atomic_store(&slot->state, FS_SLOT_OVER); // nobody is told of a frame that was not taken
+        settle(s);
+    }
     fs_device_leave(s->engine->device.ordinal, before);
     if (status != FS_OK) return status;
     s->submitted = number;
@@ -537,12 +545,15 @@ static fs_status wait_event(cudaEvent_t event, int64_t deadline, uint64_t ticket
     }
 }
 
+// Frames up to `last` are over, and nothing of them runs any more.
+static void end_frames(fs_cuda_session *s, uint64_t last, fs_status status) {
+    for (; s->waited < last; s->waited++) fs_slot_end(slot_of(s, s->waited + 1), status);
+}
+
 static fs_status wait_frames(fs_cuda_session *s, uint64_t ticket, int64_t deadline) {
-    for (uint64_t f = s->waited + 1; f <= ticket; f++) {
-        const fs_slot *slot = slot_of(s, f);
-        FS_TRY(wait_event(slot->outputs.memory == FS_MEMORY_DEVICE ? slot->computed : slot->out, deadline, ticket));
-    }
-    for (uint64_t f = s->waited + 1; f <= ticket; f++) fs_slot_deliver(slot_of(s, f), s->graph);
+    for (uint64_t f = s->waited + 1; f <= ticket; f++)
+        FS_TRY(wait_event(fs_slot_last(slot_of(s, f)), deadline, ticket));
+    end_frames(s, ticket, FS_OK);
     return FS_OK;
 }
 
@@ -563,8 +574,29 @@ fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t time
     // A frame that failed is over: its slot must become free, so nothing of it may still run.
     if (status != FS_OK && status != FS_ERR_TIMEOUT) settle(s);
     fs_device_leave(s->engine->device.ordinal, before);
-    if (status != FS_ERR_TIMEOUT) s->waited = ticket;
-    return status;
+    if (status == FS_ERR_TIMEOUT) return status;
+    end_frames(s, ticket, status);
+    const fs_status outcome = (fs_status)atomic_load(&slot_of(s, ticket)->outcome);
+    if (outcome == FS_ERR_CANCELLED)
+        return fs_fail(outcome, "frame %llu was cancelled before it began", (unsigned long long)ticket);
+    return outcome;
+}
+
+// Nothing can be taken out of a stream. What is not handed over yet can be kept from it; the oldest frame that is not
+// done counts as begun. From the latest to the oldest, so that none is handed over after one that was cancelled.
+void fs_cuda_session_cancel(fs_cuda_session *s) {
+    int before;
+    fs_device_enter_anyway(s->engine->device.ordinal, &before);
+    uint64_t begun = s->waited + 1;
+    while (begun < s->submitted && cudaEventQuery(fs_slot_last(slot_of(s, begun))) == cudaSuccess) begun++;
+    cudaGetLastError(); // "not ready" is recorded as if it were a failure
+    fs_device_leave(s->engine->device.ordinal, before);
+    for (uint64_t f = s->submitted; f > begun; f--) {
+        fs_slot *slot = slot_of(s, f);
+        int state = FS_SLOT_QUEUED;
+        if (slot->outputs.memory == FS_MEMORY_HOST)
+            atomic_compare_exchange_strong(&slot->state, &state, FS_SLOT_CANCELLED);
+    }
 }
 
 static fs_status open_marks(fs_cuda_session *s, fs_span *spans) {
@@ -608,13 +640,22 @@ void fs_cuda_session_memory(const fs_cuda_session *s, fs_session_memory *memory)
 
 void fs_cuda_session_close(fs_cuda_session *s) {
     if (s == NULL) return;
+    fs_cuda_session_cancel(s);
     int before;
     fs_device_enter_anyway(s->engine->device.ordinal, &before);
     // The caller's stream may have other work behind our frames: wait for the frames alone.
-    for (uint64_t f = s->waited + 1; f <= s->submitted; f++) cudaEventSynchronize(slot_of(s, f)->computed);
+    cudaError_t error = cudaSuccess;
+    for (uint64_t f = s->waited + 1; f <= s->submitted; f++) {
+        const cudaError_t failed = cudaEventSynchronize(slot_of(s, f)->computed);
+        if (error == cudaSuccess) error = failed;
+    }
     cudaStream_t const streams[3] = {s->upload, s->own, s->download};
     for (int i = 0; i < 3; i++)
-        if (streams[i]) cudaStreamSynchronize(streams[i]);
+        if (streams[i]) {
+            const cudaError_t failed = cudaStreamSynchronize(streams[i]);
+            if (error == cudaSuccess) error = failed;
+        }
+    if (s->submitted > s->waited) end_frames(s, s->submitted, fs_cuda_status(error, "closing the session"));
     for (int i = 0; i < s->in_flight; i++) fs_slot_close(&s->slot[i]);
     fs_marks_close(&s->marks);
     fs_capture_free(&s->capture);

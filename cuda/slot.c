@@ -161,14 +161,6 @@ fs_status fs_slot_download(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
     return FS_OK;
 }
 
-void fs_slot_deliver(const fs_slot *s, const fs_graph *g) {
-    if (s->outputs.memory != FS_MEMORY_HOST) return;
-    for (int kind = 0; kind < FS_RESULTS; kind++) {
-        const extent e = extent_of(s, g, (fs_result)kind);
-        if (e.caller) copy_rows(e.caller, e.stride, s->result[kind].pinned, e.row, e.row, e.rows);
-    }
-}
-
 size_t fs_slot_device_bytes(const fs_slot *s) {
     size_t bytes = s->large_bytes;
     for (int kind = 0; kind < FS_RESULTS; kind++) bytes += s->result[kind].device_room - s->result[kind].device_lent;
@@ -179,6 +171,37 @@ size_t fs_slot_pinned_bytes(const fs_slot *s) {
     size_t bytes = s->large_bytes;
     for (int kind = 0; kind < FS_RESULTS; kind++) bytes += s->result[kind].pinned_room - s->result[kind].pinned_lent;
     return bytes;
+}
+
+static void deliver(const fs_slot *s) {
+    if (s->outputs.memory != FS_MEMORY_HOST) return;
+    for (int kind = 0; kind < FS_RESULTS; kind++) {
+        const extent e = extent_of(s, s->graph, (fs_result)kind);
+        if (e.caller) copy_rows(e.caller, e.stride, s->result[kind].pinned, e.row, e.row, e.rows);
+    }
+}
+
+void fs_slot_end(fs_slot *s, fs_status status) {
+    const int state = atomic_exchange(&s->state, FS_SLOT_OVER);
+    if (state == FS_SLOT_OVER) return;
+    if (state == FS_SLOT_CANCELLED) status = FS_ERR_CANCELLED;
+    if (status == FS_OK) deliver(s);
+    atomic_store(&s->outcome, status);
+    if (s->done) s->done(s->done_user, s->ticket, status);
+}
+
+// The driver does not call it after a failure of the device.
+static void CUDART_CB ended(void *slot) {
+    fs_slot_end(slot, FS_OK);
+}
+
+fs_status fs_slot_tell(fs_slot *s, cudaStream_t stream) {
+    if (s->done == NULL) return FS_OK;
+    return fs_cuda_status(cudaLaunchHostFunc(stream, ended, s), "enqueueing the callback");
+}
+
+cudaEvent_t fs_slot_last(const fs_slot *s) {
+    return s->outputs.memory == FS_MEMORY_DEVICE && s->done == NULL ? s->computed : s->out;
 }
 
 void fs_slot_close(fs_slot *s) {

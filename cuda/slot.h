@@ -2,6 +2,8 @@
 #ifndef FS_CUDA_SLOT_H
 #define FS_CUDA_SLOT_H
 
+#include <stdatomic.h>
+
 #include "cuda/replay.h"
 #include "runtime/backend.h"
 
@@ -22,6 +24,9 @@ typedef struct fs_staging {
     size_t device_lent, pinned_lent; // of the room: not ours to free
 } fs_staging;
 
+// OVER: told and handed over, or empty. Whoever takes a slot to OVER does both.
+typedef enum fs_slot_state { FS_SLOT_OVER, FS_SLOT_QUEUED, FS_SLOT_CANCELLED } fs_slot_state;
+
 typedef struct fs_slot {
     // Device and pinned memory, parts of the session's blocks: a host frame's bytes, the label map.
     uint8_t *frame, *pinned_frame;
@@ -38,6 +43,13 @@ typedef struct fs_slot {
     fs_frame given;
     fs_outputs outputs;
     int height, width; // of the outputs
+    uint64_t ticket;
+    // fs_slot_state, and how the frame ended (fs_status). With a callback the driver's thread writes them, too.
+    atomic_int state, outcome;
+    // Of the session.
+    const fs_graph *graph;
+    fs_done_fn done; // NULL: nobody is told
+    void *done_user;
 } fs_slot;
 
 // Where a frame's planes are on the device once they are there: the caller's own memory, or the slot's with rows
@@ -55,9 +67,6 @@ fs_status fs_slot_upload(fs_slot *slot, cudaStream_t stream, fs_planes *planes, 
 fs_status fs_slot_upload_map(fs_slot *slot, cudaStream_t stream, bool *copied);
 // Enqueues what brings results to the host.
 fs_status fs_slot_download(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
-// Hands results over to the caller's memory once they are at hand. Nothing of it can fail, so that host memory is
-// written by frames that succeed and by no other.
-void fs_slot_deliver(const fs_slot *slot, const fs_graph *graph);
 // Whether the classes are needed for more than to be handed over: then they are mapped after that, and exist even where
 // the frame asks for no labels.
 bool fs_slot_tallies(const fs_slot *slot);
@@ -68,6 +77,14 @@ fs_status fs_slot_need(fs_slot *slot, const fs_graph *graph);
 void *fs_slot_target(const fs_slot *slot, const fs_graph *graph, fs_result kind, long long *stride);
 size_t fs_slot_device_bytes(const fs_slot *slot); // beside the session's blocks
 size_t fs_slot_pinned_bytes(const fs_slot *slot);
+// Enqueues fs_slot_end behind the results, when somebody is to be told.
+fs_status fs_slot_tell(fs_slot *slot, cudaStream_t stream);
+// Ends the frame, once, however often it is called: hands results over to the caller's memory when `status` is FS_OK
+// and it was not cancelled, and tells of it. Results must be at hand. Nothing of the handing over can fail, so that
+// host memory is written by frames that succeed and by no other.
+void fs_slot_end(fs_slot *slot, fs_status status);
+// The event behind all that the frame does.
+cudaEvent_t fs_slot_last(const fs_slot *slot);
 void fs_slot_close(fs_slot *slot);
 
 #endif

@@ -1,4 +1,6 @@
 // Public calls on sessions: options, frames, submit and wait, plan. Validates; backends do not.
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,9 @@ struct fscnn_session {
     fs_plan *plan; // large, so apart
     void *state;   // the backend's session
     int in_flight;
+    fscnn_done_fn done; // NULL: nobody is told
+    void *done_user;
+    atomic_uintptr_t telling; // the thread that is in `done`, 0 for none
 };
 
 void fscnn_session_options_init(fscnn_session_options *options) {
@@ -42,6 +47,29 @@ static fs_status build_plan(const fscnn_engine *e, int width, int height, fs_pla
     return fs_plan_build(plan, &e->model, height ? height : 1024, width ? width : 2048, &options);
 }
 
+// ---- The completion callback ----
+
+// Called by the backend. Remembers the thread, so that calls from inside the callback are known.
+static void tell(void *user, uint64_t ticket, fs_status status) {
+    fscnn_session *s = user;
+    char words[512];
+    if (status != FS_OK) snprintf(words, sizeof words, "%s", fs_error_text());
+    if (status == FS_ERR_CANCELLED)
+        fs_fail(status, "frame %llu was cancelled before it began", (unsigned long long)ticket);
+    atomic_store(&s->telling, (uintptr_t)pthread_self());
+    s->done(s->done_user, ticket, (fscnn_status)status);
+    atomic_store(&s->telling, 0);
+    if (status != FS_OK) fs_fail(status, "%s", words); // a call further up has yet to return
+}
+
+// Why `call` may not go on: this thread is in the callback of the session, which it would wait for.
+static fs_status not_in_callback(const fscnn_session *s, const char *call) {
+    if (s->done == NULL || atomic_load(&s->telling) != (uintptr_t)pthread_self()) return FS_OK;
+    return fs_fail(FS_ERR_STATE, "%s: not from inside the completion callback of the same session", call);
+}
+
+// ---- Opening and closing ----
+
 static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) {
     const fscnn_engine *e = s->engine;
     if (o->threads < 0 || o->threads > 256)
@@ -56,8 +84,14 @@ static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) 
     s->plan = fs_calloc(1, sizeof *s->plan);
     if (s->plan == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the plan");
     FS_TRY(build_plan(e, o->width, o->height, s->plan));
-    const fs_session_config config = {
-        .threads = o->threads, .in_flight = s->in_flight, .tune = o->tune, .eager = o->eager != 0, .stream = o->stream};
+    s->done = o->done, s->done_user = o->done_user;
+    const fs_session_config config = {.threads = o->threads,
+                                      .in_flight = s->in_flight,
+                                      .tune = o->tune,
+                                      .eager = o->eager != 0,
+                                      .stream = o->stream,
+                                      .done = o->done ? tell : NULL,
+                                      .done_user = s};
     return e->backend->session_open(e->state, s->plan, &config, &s->state);
 }
 
@@ -87,6 +121,7 @@ fscnn_status fscnn_session_open(fscnn_engine *engine, const fscnn_session_option
 void fscnn_session_close(fscnn_session **session) {
     if (session == NULL || *session == NULL) return;
     fscnn_session *s = *session;
+    if (not_in_callback(s, "fscnn_session_close") != FS_OK) return;
     s->engine->backend->session_close(s->state);
     fs_engine_release(s->engine);
     fs_free(s->plan);
@@ -168,6 +203,7 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
 static fs_status submit(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs, uint64_t *ticket) {
     if (s == NULL || frame == NULL || outputs == NULL || ticket == NULL)
         return fs_fail(FS_ERR_ARGUMENT, "session, frame, outputs and ticket must not be NULL");
+    FS_TRY(not_in_callback(s, "fscnn_submit"));
     fs_frame f;
     fs_outputs o;
     FS_TRY(check_frame(s, frame, &f));
@@ -179,9 +215,25 @@ fscnn_status fscnn_submit(fscnn_session *s, const fscnn_frame *frame, const fscn
     return (fscnn_status)submit(s, frame, outputs, ticket);
 }
 
+static fs_status wait_for(fscnn_session *s, uint64_t ticket, int64_t timeout_ns, const char *call) {
+    if (s == NULL) return fs_fail(FS_ERR_ARGUMENT, "%s: session is NULL", call);
+    FS_TRY(not_in_callback(s, call));
+    return s->engine->backend->wait(s->state, ticket, timeout_ns);
+}
+
 fscnn_status fscnn_wait(fscnn_session *s, uint64_t ticket, int64_t timeout_ns) {
-    if (s == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_wait: session is NULL");
-    return (fscnn_status)s->engine->backend->wait(s->state, ticket, timeout_ns);
+    return (fscnn_status)wait_for(s, ticket, timeout_ns, "fscnn_wait");
+}
+
+fscnn_status fscnn_poll(fscnn_session *s, uint64_t ticket) {
+    return (fscnn_status)wait_for(s, ticket, 0, "fscnn_poll");
+}
+
+fscnn_status fscnn_cancel(fscnn_session *s) {
+    if (s == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_cancel: session is NULL");
+    const fs_status status = not_in_callback(s, "fscnn_cancel");
+    if (status == FS_OK) s->engine->backend->cancel(s->state);
+    return (fscnn_status)status;
 }
 
 fscnn_status fscnn_run(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs) {
@@ -196,6 +248,7 @@ static fs_status profile(fscnn_session *s, const fscnn_frame *frame, const fscnn
                          fscnn_step_time *times, int count) {
     if (s == NULL || frame == NULL || outputs == NULL || times == NULL)
         return fs_fail(FS_ERR_ARGUMENT, "session, frame, outputs and times must not be NULL");
+    FS_TRY(not_in_callback(s, "fscnn_session_profile"));
     const int steps = s->plan->program.steps;
     if (count != steps) return fs_fail(FS_ERR_ARGUMENT, "count is %d, the session has %d steps", count, steps);
     fs_frame f;

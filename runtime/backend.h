@@ -62,14 +62,19 @@ typedef struct fs_engine_config {
     fs_provider provider;
 } fs_engine_config;
 
+// As fscnn_done_fn.
+typedef void (*fs_done_fn)(void *user, uint64_t ticket, fs_status status);
+
 typedef struct fs_session_config {
     int threads;   // 0: all cores
     int in_flight; // >= 1
     // 0: time the tactics; -1: take the first; more: as 0, over so many runs of each. -2 - R, for tests: CUDA takes
     // route R of each step, or its last
     int tune;
-    bool eager;   // CUDA: launch step by step instead of replaying a captured graph
-    void *stream; // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
+    bool eager;      // CUDA: launch step by step instead of replaying a captured graph
+    void *stream;    // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
+    fs_done_fn done; // called when a frame is over; NULL: nobody is told
+    void *done_user;
 } fs_session_config;
 
 typedef struct fs_session_memory {
@@ -113,12 +118,13 @@ typedef struct fs_backend {
 
     // Fills plan->tactic. The plan outlives the session.
     fs_status (*session_open)(void *engine, fs_plan *plan, const fs_session_config *config, void **session);
-    void (*session_close)(void *session); // waits for frames in flight
+    void (*session_close)(void *session); // cancels what has not begun, waits for the rest
     void (*session_memory)(const void *session, fs_session_memory *memory);
 
-    // As fscnn_submit and fscnn_wait.
+    // As fscnn_submit, fscnn_wait and fscnn_cancel.
     fs_status (*submit)(void *session, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket);
     fs_status (*wait)(void *session, uint64_t ticket, int64_t timeout_ns);
+    void (*cancel)(void *session);
 
     // As fscnn_session_profile; `spans` by step.
     fs_status (*profile)(void *session, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans);

@@ -90,12 +90,12 @@ Test(api, version) {
 }
 
 Test(api, status_names) {
-    static const fscnn_status all[] = {FSCNN_OK,          FSCNN_ERR_ARGUMENT, FSCNN_ERR_STATE,  FSCNN_ERR_UNSUPPORTED,
-                                       FSCNN_ERR_TIMEOUT, FSCNN_ERR_IO,       FSCNN_ERR_FORMAT, FSCNN_ERR_WEIGHTS,
-                                       FSCNN_ERR_LIMIT,   FSCNN_ERR_MEMORY,   FSCNN_ERR_SYSTEM, FSCNN_ERR_DEVICE,
-                                       FSCNN_ERR_BACKEND, FSCNN_ERR_INTERNAL};
-    static const int numbers[] = {0, 1, 2, 3, 4, 10, 11, 12, 13, 20, 21, 30, 31, 40};
-    for (int i = 0; i < 14; i++) {
+    static const fscnn_status all[] = {FSCNN_OK,          FSCNN_ERR_ARGUMENT,  FSCNN_ERR_STATE,   FSCNN_ERR_UNSUPPORTED,
+                                       FSCNN_ERR_TIMEOUT, FSCNN_ERR_CANCELLED, FSCNN_ERR_IO,      FSCNN_ERR_FORMAT,
+                                       FSCNN_ERR_WEIGHTS, FSCNN_ERR_LIMIT,     FSCNN_ERR_MEMORY,  FSCNN_ERR_SYSTEM,
+                                       FSCNN_ERR_DEVICE,  FSCNN_ERR_BACKEND,   FSCNN_ERR_INTERNAL};
+    static const int numbers[] = {0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 20, 21, 30, 31, 40};
+    for (int i = 0; i < 15; i++) {
         cr_expect_eq((int)all[i], numbers[i], "statuses are pinned");
         cr_assert_not_null(fscnn_status_name(all[i]));
         for (int j = 0; j < i; j++) cr_expect_str_neq(fscnn_status_name(all[i]), fscnn_status_name(all[j]));
@@ -774,15 +774,16 @@ Test(api_tickets, timeouts, .init = open_both, .fini = close_both) {
     fs_free(out);
 }
 
-// Closing waits for what is in flight.
-Test(api_tickets, closing_finishes_frames, .init = open_both, .fini = close_both) {
+// Closing waits for what has begun and takes back the rest.
+Test(api_tickets, closing_leaves_no_half_frames, .init = open_both, .fini = close_both) {
     const fscnn_frame frame = good_frame();
     const fscnn_outputs outputs = good_outputs();
     uint64_t ticket;
     cr_assert_eq(fscnn_submit(session, &frame, &outputs, &ticket), FSCNN_OK);
     cr_assert_eq(fscnn_submit(session, &frame, &outputs, &ticket), FSCNN_OK);
     fscnn_session_close(&session);
-    cr_expect_eq(touched(labels, sizeof labels), sizeof labels);
+    const size_t written = touched(labels, sizeof labels);
+    cr_expect(written == sizeof labels || written == 0, "%zu labels are written", written);
 }
 
 // The structs are copied by submit: the caller may reuse them at once.

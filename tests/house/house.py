@@ -62,7 +62,7 @@ SPECIAL = {
     "immintrin.h": ("cpu/kernels/",),
     "dnnl.h": ("cpu/onednn.c",),
     "dnnl_debug.h": ("cpu/onednn.c",),
-    "pthread.h": ("cpu/team.c", "host/module.c", "host/cli/video.c", "cuda/cudnn", "cuda/run.c"),
+    "pthread.h": ("cpu/team.c", "host/module.c", "host/session.c", "host/cli/video.c", "cuda/cudnn", "cuda/run.c"),
     "dlfcn.h": ("host/module.c", "cuda/cudnn"),
     "glob.h": ("cuda/cudnn",),
     "cuda_runtime_api.h": ("cuda/", "examples/device.c"),

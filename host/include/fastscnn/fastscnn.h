@@ -43,6 +43,7 @@ typedef enum fscnn_status {
     FSCNN_ERR_STATE = 2,       // right call, wrong moment
     FSCNN_ERR_UNSUPPORTED = 3, // valid, but this build or backend cannot do it
     FSCNN_ERR_TIMEOUT = 4,     // the wait ended before the frame did; the frame goes on
+    FSCNN_ERR_CANCELLED = 5,   // the frame was cancelled before it began; its outputs are untouched
     FSCNN_ERR_IO = 10,         // cannot open, read or write
     FSCNN_ERR_FORMAT = 11,     // not the format it claims to be, truncated or damaged
     FSCNN_ERR_WEIGHTS = 12,    // a sound file whose tensors do not fit the network
@@ -184,6 +185,15 @@ FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
 // ---- Session ----------------------------------------------------------------------------------------------------
 
+// Told of a frame that is over: its ticket, and FSCNN_OK (the outputs are written), FSCNN_ERR_CANCELLED, or what failed
+// (fscnn_error() has the words). Once for each frame that fscnn_submit, fscnn_run or fscnn_session_profile took, in
+// order, on a thread of the library (CPU: a worker; CUDA: one of the driver's, or after a failure the caller's). It has
+// returned when the wait for that frame returns, and for all frames when fscnn_session_close does. Until it returns the
+// next frame may have to wait, so do little: signal another thread, which then waits for the ticket without blocking.
+// Inside it, calls that run, wait for or cancel frames of its session give FSCNN_ERR_STATE, and fscnn_session_close
+// does nothing; on CUDA no call of CUDA or on any CUDA session is allowed. It must not throw or jump out.
+typedef void (*fscnn_done_fn)(void *user, uint64_t ticket, fscnn_status status);
+
 typedef struct fscnn_session_options {
     uint32_t struct_size;  // set by fscnn_session_options_init
     int32_t width, height; // network size; 0 means 2048 x 1024. 64..16384 each, any value
@@ -194,13 +204,17 @@ typedef struct fscnn_session_options {
     int32_t eager; // CUDA: 1 launches step by step, so that a profiler sees steps; 0 replays a captured graph
     void *stream;  // CUDA: a cudaStream_t of the caller to compute on; NULL: one of the session's own. Borrowed until
                    // the session is closed. Frames in device memory are read, outputs there written, in its order.
+    fscnn_done_fn done; // called when a frame is over; NULL: nobody is told
+    void *done_user;    // handed to it
 } fscnn_session_options;
 FSCNN_API void fscnn_session_options_init(fscnn_session_options *options);
 
 // Allocates everything that frames of this size need, starts the workers, tunes. The session keeps the engine alive.
 FSCNN_API fscnn_status fscnn_session_open(fscnn_engine *engine, const fscnn_session_options *options,
                                           fscnn_session **session);
-// Waits for frames in flight, frees, nulls the pointer; accepts NULL and a pointer to NULL.
+// Cancels the frames that have not begun, as fscnn_cancel does, waits for the rest, frees, nulls the pointer; accepts
+// NULL and a pointer to NULL. Frames that are finished by this have their outputs written. After it no memory of the
+// caller is touched and no callback is called any more.
 FSCNN_API void fscnn_session_close(fscnn_session **session);
 
 typedef struct fscnn_session_info {
@@ -222,8 +236,18 @@ FSCNN_API fscnn_status fscnn_run(fscnn_session *session, const fscnn_frame *fram
 FSCNN_API fscnn_status fscnn_submit(fscnn_session *session, const fscnn_frame *frame, const fscnn_outputs *outputs,
                                     uint64_t *ticket);
 // Waits for a ticket. timeout_ns < 0: for ever; 0: polls. FSCNN_ERR_TIMEOUT leaves the frame running. Frames finish in
-// order; waiting for one releases all before it. A ticket waited for already gives FSCNN_ERR_STATE.
+// order; waiting for one releases all before it. A ticket waited for already gives FSCNN_ERR_STATE, one that was
+// cancelled FSCNN_ERR_CANCELLED.
 FSCNN_API fscnn_status fscnn_wait(fscnn_session *session, uint64_t ticket, int64_t timeout_ns);
+// Never blocks: FSCNN_OK when the frame is done, FSCNN_ERR_TIMEOUT while it runs, and all else as fscnn_wait, of which
+// this is the one with timeout 0: a frame found done is released, its outputs are written.
+FSCNN_API fscnn_status fscnn_poll(fscnn_session *session, uint64_t ticket);
+// Takes back the frames that have not begun, and returns at once. Their outputs stay untouched, and waiting for them
+// gives FSCNN_ERR_CANCELLED, as the callback does; until then they count as in flight. The frame that is being computed
+// is finished. The session goes on and takes frames as before. CUDA: what was submitted is in the queue of the device,
+// which computes it in any case. So frames with outputs in host memory are cancelled in that nothing is handed over,
+// and frames whose outputs the device writes itself, in pinned or device memory, are finished.
+FSCNN_API fscnn_status fscnn_cancel(fscnn_session *session);
 
 // ---- Plan -------------------------------------------------------------------------------------------------------
 
