@@ -9,7 +9,9 @@ add_test(NAME test_cli_profile COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LI
   $<TARGET_FILE:fastscnn_cli>)
 add_test(NAME test_cli_video COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/video.py
   $<TARGET_FILE:fastscnn_cli>)
-set_tests_properties(test_cli_profile test_cli_video PROPERTIES TIMEOUT 300)
+add_test(NAME test_cli_calibrate COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/calibrate.py
+  $<TARGET_FILE:fastscnn_cli>)
+set_tests_properties(test_cli_profile test_cli_video test_cli_calibrate PROPERTIES TIMEOUT 300)
 
 # Accuracy: the matrix alone, the command against a second computation, and against Cityscapes' own scripts.
 fs_criterion_test(test_cli_confusion ${CMAKE_CURRENT_LIST_DIR}/confusion.c ${CMAKE_SOURCE_DIR}/host/cli/confusion.c
