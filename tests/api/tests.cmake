@@ -10,8 +10,9 @@ fs_criterion_test(test_api_struct_size ${api}/struct_size.c)
 fs_program_test(test_api_soak ${api}/soak.c LABELS slow threads)
 fs_program_test(test_api_async ${api}/async.c LABELS threads)
 fs_program_test(test_api_misuse ${api}/misuse.c)
+fs_program_test(test_api_shared_weights ${api}/shared_weights.c LABELS threads)
 if(FASTSCNN_SANITIZE MATCHES "thread") # the tier whose code the race detector sees
-  set_tests_properties(test_api_soak test_api_async PROPERTIES ENVIRONMENT FASTSCNN_CPU_ISA=sse)
+  set_tests_properties(test_api_soak test_api_async test_api_shared_weights PROPERTIES ENVIRONMENT FASTSCNN_CPU_ISA=sse)
 endif()
 
 # The shared library as an application has it; the program's own malloc and the like must be seen from there.
