@@ -119,8 +119,8 @@ def detail(name: str, content: dict[str, Any]) -> str:
             f"({first['classes']} classes), {first['frames_in_turn']} frames in turn; {frames} frames, median "
             f"{medians} ms; commit {content['commit']}; {name}.")
     if load_of(runs) > LOAD_QUIET:
-        text += (f" **The machine was busy with other work** (load {load_of(runs):.1f}): the figures are too low, measure "
-                 "again on a quiet one.")
+        text += (f" **The machine was busy with other work** (load {load_of(runs):.1f}): the figures are too low, "
+                 "measure again on a quiet one.")
     return text
 
 
