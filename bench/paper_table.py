@@ -84,6 +84,11 @@ def cell(fps: float) -> str:
     return f"{fps:.1f}"
 
 
+def load_of(runs: list[dict[str, Any]]) -> float:
+    """Highest load of the machine just before a size was measured, 0 where it is not known."""
+    return max(run["load_before_after"][0] or 0 for run in runs)
+
+
 def table(results: list[Result]) -> list[str]:
     """Frames per second, the paper's rows first; then what each of ours was measured with."""
     lines = ["| task | on | " + " | ".join(SIZES) + " |", "|---|---|" + "--:|" * len(SIZES)]
@@ -96,7 +101,8 @@ def table(results: list[Result]) -> list[str]:
             if runs[0]["task"] != task:
                 continue
             mark = f"({len(notes) + 1})"
-            where = f"{runs[0]['backend'].upper()}: {runs[0]['device']}, {runs[0]['precision']} {mark}"
+            busy = ", busy machine" if load_of(runs) > LOAD_QUIET else ""
+            where = f"{runs[0]['backend'].upper()}: {runs[0]['device']}, {runs[0]['precision']}{busy} {mark}"
             lines.append(f"| {theirs}: {task} | {where} | " + " | ".join(cell(run["fps"]) for run in runs) + " |")
             notes.append(f"- {mark} {detail(name, content)}")
     return lines + ([""] + notes if notes else [])
@@ -105,8 +111,6 @@ def table(results: list[Result]) -> list[str]:
 def detail(name: str, content: dict[str, Any]) -> str:
     runs, machine = content["runs"], content["machine"]
     first = runs[0]
-    loads = [run["load_before_after"][0] for run in runs]
-    known = [load for load in loads if load is not None]
     frames = ", ".join(f"{run['frames']}" for run in runs)
     medians = ", ".join(f"{run['latency_ms']['p50']:.3f}" for run in runs)
     clock = f"{machine['mhz']:.0f} MHz" if machine["mhz"] is not None else "clock unknown"
@@ -114,9 +118,9 @@ def detail(name: str, content: dict[str, Any]) -> str:
             f"threads; {first['kernels']} kernels, {first['io']} memory, weights {first['weights']} "
             f"({first['classes']} classes), {first['frames_in_turn']} frames in turn; {frames} frames, median "
             f"{medians} ms; commit {content['commit']}; {name}.")
-    if known and max(known) > LOAD_QUIET:
-        text += (f" **The machine was busy with other work** (load {max(known):.1f}): the figures are too low, measure "
-                 "again on a quiet one.")
+    if load_of(runs) > LOAD_QUIET:
+        text += (f" **The machine was busy with other work** (load {load_of(runs):.1f}): the figures are too low, "
+                 "measure again on a quiet one.")
     return text
 
 

@@ -65,7 +65,8 @@ def bench_tables(benches: list[Result]) -> list[str]:
                  "| size | precision | kernels | memory | mode | frames | fps | p50 | p90 | p99 | file |",
                  "|---|---|---|---|---|--:|--:|--:|--:|--:|---|"]
         for name, content in rows:
-            mode = content["mode"] if content["in_flight"] == 1 else f"{content['mode']}, {content['in_flight']}"
+            pace = f" {content['paced']['rate_hz']:g} Hz" if "paced" in content else ""
+            mode = content["mode"] + pace if content["in_flight"] == 1 else f"{content['mode']}, {content['in_flight']}"
             if content["task"] != "labels":
                 mode += f", {content['task']}"
             at = content["latency_ms"]

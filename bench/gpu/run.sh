@@ -223,6 +223,13 @@ run_bench() {
     export FASTSCNN_TUNING_CACHE=$out/tactics-auto.txt
     bench main-1 "$main_seconds" --size 1024x2048 --precision fp16 --kernels auto --io device
     bench main-2 "$main_seconds" --size 1024x2048 --precision fp16 --kernels auto --io device
+    # A camera's pace, and the paper's table (for bench/results/paper/).
+    bench paced-30 "$main_seconds" --size 1024x2048 --precision fp16 --kernels auto --io pinned --mode paced --rate 30
+    local task
+    for task in labels scores; do
+        bench "paper-$task" "$seconds" --size 1024x2048,512x1024,256x512 --task "$task" --weights random:1 \
+            --precision fp16 --kernels auto --io device
+    done
     for size in $sizes; do
         for precision in fp16 fp32; do
             for kernels in own auto; do

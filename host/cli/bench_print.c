@@ -284,6 +284,7 @@ static void run_json(const fs_bench *self, const fs_bench_run *run, fs_text *jso
     fs_json_integer(json, "threads", run->info.threads);
     fs_json_integer(json, "in_flight", self->in_flight);
     fs_json_number(json, "warmup_s", self->warmup);
+    fs_json_number(json, "duration_s", self->frames > 0 ? NAN : self->duration); // null: a number of frames
     fs_json_integer(json, "frames", (int64_t)run->count);
     fs_json_number(json, "seconds", run->seconds);
     fs_json_bool(json, "interrupted", run->interrupted);

@@ -309,7 +309,7 @@ def paper(command):
         content = json.loads((results / f"cpu-fp32-host-{task}.json").read_text(encoding="utf-8"))
         assert [r["size"] for r in content["runs"]] == ["1024x2048", "512x1024", "256x512"], content
         figures = " | ".join(f"{r['fps']:.1f}" for r in content["runs"])
-        assert f"| {theirs}: {task} | CPU: {content['runs'][0]['device']}, fp32 (" in text and figures in text, text
+        assert f"| {theirs}: {task} | CPU: {content['runs'][0]['device']}, fp32" in text and figures in text, text
         assert f"commit {content['commit']}" in text and "19 classes" in text
     run("--check")
     content["runs"][1]["fps"] = 12345.6
@@ -318,7 +318,8 @@ def paper(command):
     content["runs"][0]["load_before_after"][0] = 40
     (results / "cpu-fp32-host-scores.json").write_text(json.dumps(content), encoding="utf-8")
     run("--render")
-    assert "busy with other work** (load 40.0)" in docs.read_text(encoding="utf-8")
+    text = docs.read_text(encoding="utf-8")
+    assert "busy with other work** (load 40.0)" in text and ", fp32, busy machine (2) |" in text, text
     for wrong in ({"kind": "eval"}, {"runs": content["runs"][:2]}, {"runs": [r | {"interrupted": True}
                                                                              for r in content["runs"]]}):
         (results / "x.json").write_text(json.dumps(content | wrong), encoding="utf-8")
