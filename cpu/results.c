@@ -8,15 +8,20 @@ bool fs_results_classes(const fs_outputs *o) {
 }
 
 fs_status fs_results_prepare(fs_results *r, const fs_head *network, const fs_frame *f, const fs_outputs *o) {
-    (void)f;
-    const size_t bytes = (size_t)network->height * (size_t)network->width;
+    const fs_head *head = network;
+    if (o->at_frame_size && (f->height != network->height || f->width != network->width)) {
+        if (r->own.height != f->height || r->own.width != f->width)
+            FS_TRY(fs_head_resize(&r->own, network, f->height, f->width));
+        head = &r->own;
+    }
+    const size_t bytes = (size_t)head->height * (size_t)head->width;
     if (fs_results_classes(o) && o->labels == NULL && bytes > r->room) {
         uint8_t *grown = fs_malloc(bytes, 1);
         if (grown == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the classes of %zu pixels", bytes);
         fs_free(r->classes);
         r->classes = grown, r->room = bytes;
     }
-    r->head = network;
+    r->head = head;
     return FS_OK;
 }
 

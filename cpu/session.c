@@ -179,7 +179,9 @@ static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
     case PHASE_PYRAMID_POOL: return s->plan->program.graph.tensor[p->tensor].c / FS_PANEL;
     case PHASE_BRANCHES: return 1;
     case PHASE_LABELS: return fs_results_classes(&j->outputs) ? bands_of(s) : 0;
-    case PHASE_ARGMAX: return fs_results_classes(&j->outputs) ? s->head.height : 0;
+    case PHASE_ARGMAX:
+        if (!fs_results_classes(&j->outputs)) return 0;
+        return j->results.head == &s->head ? s->head.height : bands_of(s);
     case PHASE_REST: return (has_planes(&j->outputs) ? bands_of(s) : 0) + (j->outputs.histogram != NULL);
     }
     return 0;
@@ -209,14 +211,15 @@ static fs_binding bind_frame(const fs_cpu_session *s, const job *j) {
     return b;
 }
 
-// Classes of a band of grid rows, or of one row where the head is not fused, and what is made of them.
+// Classes of a band of grid rows, or of one row of the full-size logits that there are where the head is not fused, and
+// what is made of them.
 static void label_task(const fs_cpu_session *s, const phase *p, const job *j, int task, int worker, char *scratch) {
     const fs_kernels *k = s->engine->kernels;
     const fs_outputs *o = &j->outputs;
     const fs_head *head = j->results.head;
     uint32_t *counts = o->histogram ? s->counts[worker] : NULL;
     size_t stride;
-    if (p->kind == PHASE_LABELS) {
+    if (p->kind == PHASE_LABELS || head != &s->head) {
         const float *logits = (const float *)(s->arena + s->plan->place[s->plan->program.graph.logits].offset);
         const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < head->h ? cell0 + LABEL_ROWS : head->h;
         uint8_t *classes = fs_results_row(&j->results, o, 0, &stride);

@@ -10,7 +10,7 @@
 #include <nvtx3/nvToolsExtCudaRt.h>
 #endif
 
-#include "cuda/slot.h"
+#include "cuda/bind.h"
 #include "cuda/tune.h"
 #include "runtime/base/log.h"
 #include "runtime/base/mem.h"
@@ -137,97 +137,10 @@ static fs_status open_streams(fs_cuda_session *s, const fs_session_config *confi
     return FS_OK;
 }
 
-// ---- A frame's own launches ----
-
-static void describe_reader(fs_node *reader, const uint8_t *frame, size_t stride, int pixel, const int order[4]) {
-    if (reader->family != FS_FAMILY_NORMALISE) {
-        fs_stem_params *p = reader->family == FS_FAMILY_STEM ? &reader->p.stem : &reader->p.stem_ds.stem;
-        p->frame = frame, p->stride = (long long)stride, p->pixel = pixel;
-        memcpy(p->order, order, sizeof p->order);
-    } else {
-        fs_normalise_params *p = &reader->p.normalise;
-        p->frame = frame, p->stride = (long long)stride, p->pixel = pixel;
-        memcpy(p->order, order, sizeof p->order);
-    }
-}
-
-// Whether stem or normalise can read the frame itself.
-static bool reads_directly(const fs_cuda_session *s, const fs_frame *f) {
-    return f->format <= FS_GRAY8 && f->width == s->graph->width && f->height == s->graph->height;
-}
-
-static void bind_input(const fs_cuda_session *s, const fs_frame *f, const fs_planes *planes, fs_node *frame,
-                       fs_node *reader) {
-    static const int orders[6][4] = {[FS_RGB8] = {0, 1, 2, 3},
-                                     [FS_BGR8] = {2, 1, 0, 3},
-                                     [FS_RGBA8] = {0, 1, 2, 3},
-                                     [FS_BGRA8] = {2, 1, 0, 3},
-                                     [FS_GRAY8] = {0, 0, 0, 0}};
-    static const int pixels[6] = {[FS_RGB8] = 3, [FS_BGR8] = 3, [FS_RGBA8] = 4, [FS_BGRA8] = 4, [FS_GRAY8] = 1};
-    enum { HD_ROWS = 720, BT709 = 2, FULL_RANGE = 2 };
-    const int channels = s->graph->model.channels;
-    if (reads_directly(s, f)) {
-        describe_reader(reader, planes->plane[0], planes->stride[0], pixels[f->format], orders[f->format]);
-        return;
-    }
-    frame->p.frame = (fs_frame_params){
-        .format = f->format,
-        .width = f->width,
-        .height = f->height,
-        .bt709 = f->matrix ? f->matrix == BT709 : f->height >= HD_ROWS,
-        .full_range = f->range == FULL_RANGE,
-        .out = s->net_frame,
-        .out_w = s->graph->width,
-        .out_h = s->graph->height,
-        .channels = channels,
-    };
-    for (int i = 0; i < 4; i++)
-        frame->p.frame.plane[i] = planes->plane[i], frame->p.frame.stride[i] = (long long)planes->stride[i];
-    describe_reader(reader, s->net_frame, (size_t)s->graph->width * (size_t)channels, channels, orders[FS_RGBA8]);
-}
-
-static void bind_outputs(const fs_cuda_session *s, const fs_slot *slot, fs_node node[FS_BOUNDS],
-                         bool enabled[FS_BOUNDS]) {
-    const fs_outputs *o = &slot->outputs;
-    const bool tallies = fs_slot_tallies(slot);
-    const uint8_t *map = o->labels && o->labels_map ? slot->map : NULL;
-    long long stride, confidence_stride, unused;
-    uint8_t *out = fs_slot_target(slot, s->graph, FS_RESULT_LABELS, &stride);
-    fs_node *labels = &node[FS_BOUND_LABELS];
-    if (labels->family == FS_FAMILY_LABELS) {
-        labels->p.labels.labels = out, labels->p.labels.labels_stride = stride;
-        labels->p.labels.map = tallies ? NULL : map;
-    } else {
-        labels->p.argmax.labels = out, labels->p.argmax.labels_stride = stride;
-        labels->p.argmax.map = tallies ? NULL : map;
-    }
-    fs_tally_params *tally = &node[FS_BOUND_TALLY].p.tally, *total = &node[FS_BOUND_TOTAL].p.tally;
-    tally->labels = out, tally->stride = stride, tally->map = map;
-    if (o->histogram == NULL) tally->partial = NULL;
-    total->histogram = fs_slot_target(slot, s->graph, FS_RESULT_HISTOGRAM, &unused);
-    fs_head_planes_params *planes = &node[FS_BOUND_PLANES].p.planes;
-    planes->out = fs_slot_target(slot, s->graph, FS_RESULT_LOGITS, &unused);
-    planes->confidence = fs_slot_target(slot, s->graph, FS_RESULT_CONFIDENCE, &confidence_stride);
-    planes->confidence_stride = confidence_stride;
-    enabled[FS_BOUND_LABELS] = out != NULL;
-    enabled[FS_BOUND_TALLY] = tallies;
-    enabled[FS_BOUND_TOTAL] = o->histogram != NULL;
-    enabled[FS_BOUND_PLANES] = planes->out || planes->confidence;
-}
-
-// The launches of the frame in `slot`, whose pixels are at `planes`. Launches of disabled nodes are left as they are.
 static fs_status bind_frame(const fs_cuda_session *s, const fs_slot *slot, const fs_planes *planes,
                             fs_binding *binding) {
-    fs_node node[FS_BOUNDS];
-    for (int b = 0; b < FS_BOUNDS; b++) node[b] = s->nodes.node[fs_bound_node(&s->nodes, (fs_bound)b)];
-    bind_input(s, &slot->given, planes, &node[FS_BOUND_FRAME], &node[FS_BOUND_READER]);
-    bind_outputs(s, slot, node, binding->enabled);
-    binding->enabled[FS_BOUND_FRAME] = !reads_directly(s, &slot->given);
-    binding->enabled[FS_BOUND_READER] = true;
-    for (int b = 0; b < FS_BOUNDS; b++)
-        if (binding->enabled[b] && !fs_node_launch(&node[b], s->runner.sm, node[b].variant, &binding->launch[b]))
-            return fs_fail(FS_ERR_INTERNAL, "no kernel takes this frame or these outputs");
-    return FS_OK;
+    const fs_binder binder = {s->graph, &s->nodes, s->net_frame, s->runner.sm};
+    return fs_bind_frame(&binder, slot, planes, binding);
 }
 
 // ---- Tactics and capture ----
@@ -238,7 +151,7 @@ static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *con
     const int channels = s->graph->model.channels;
     for (int i = 0; i < s->nodes.count; i++)
         if (fs_nodes_reads(&s->nodes.node[i]))
-            describe_reader(&s->nodes.node[i], s->slot[0].frame, (size_t)(channels * s->graph->width), channels, order);
+            fs_bind_reader(&s->nodes.node[i], s->slot[0].frame, (size_t)(channels * s->graph->width), channels, order);
     if (config->tune >= 0) {
         const fs_tuner tuner = {.engine = s->engine,
                                 .runner = &s->runner,
@@ -278,9 +191,9 @@ static fs_status load_frame_kernels(const fs_cuda_session *s) {
                 .outputs = {.memory = FS_MEMORY_DEVICE,
                             .labels = s->slot[0].result[FS_RESULT_LABELS].device,
                             .logits = (float *)(void *)s->device,
-                            .histogram = (uint32_t *)(void *)s->device},
-                .height = s->graph->height,
-                .width = s->graph->width};
+                            .histogram = (uint32_t *)(void *)s->device,
+                            .at_frame_size = larger}};
+            fs_slot_measure(&slot, s->graph);
             fs_binding binding;
             FS_TRY(bind_frame(s, &slot, &planes, &binding));
             for (int b = 0; b < FS_BOUNDS; b++)
@@ -300,7 +213,7 @@ static fs_status bind_everything(fs_cuda_session *s, fs_binding *binding) {
                                 .labels_stride = (size_t)s->graph->width,
                                 .logits = (float *)(void *)s->device,
                                 .histogram = (uint32_t *)(void *)s->device};
-    slot.height = s->graph->height, slot.width = s->graph->width;
+    fs_slot_measure(&slot, s->graph);
     slot.given = (fs_frame){.format = FS_NV12, .width = s->graph->width, .height = s->graph->height};
     FS_TRY(bind_frame(s, &slot, &planes, binding));
     for (int b = 0; b < FS_BOUNDS; b++) FS_TRY(fs_run_allow(&binding->launch[b]));
@@ -315,9 +228,8 @@ static fs_status rehearse(fs_cuda_session *s) {
     const fs_format kinds[2] = {FS_NV12, FS_RGBA8};
     for (int i = 0; i < 2; i++) {
         fs_slot slot = {.given = {.format = kinds[i], .width = s->graph->width, .height = s->graph->height},
-                        .outputs = {.memory = FS_MEMORY_DEVICE, .labels_stride = width},
-                        .height = s->graph->height,
-                        .width = s->graph->width};
+                        .outputs = {.memory = FS_MEMORY_DEVICE, .labels_stride = width}};
+        fs_slot_measure(&slot, s->graph);
         if (i == 1) slot.outputs.labels = s->slot[0].result[FS_RESULT_LABELS].device;
         fs_binding binding;
         FS_TRY(bind_frame(s, &slot, &planes, &binding));
@@ -444,6 +356,7 @@ static fs_status bring_in(fs_cuda_session *s, fs_slot *slot, fs_planes *planes) 
     bool copied = false;
     FS_TRY(fs_slot_upload(slot, s->upload, planes, &copied));
     FS_TRY(fs_slot_upload_map(slot, s->upload, &copied));
+    FS_TRY(fs_slot_upload_tables(slot, s->graph, s->upload, &copied));
     if (!copied) return FS_OK;
     FS_CUDA(cudaEventRecord(slot->in, s->upload), "recording the upload");
     return fs_cuda_status(cudaStreamWaitEvent(s->compute, slot->in, 0), "waiting for the upload");
@@ -503,7 +416,7 @@ fs_status fs_cuda_session_submit(fs_cuda_session *s, const fs_frame *frame, cons
     const uint64_t number = s->submitted + 1;
     fs_slot *slot = slot_of(s, number);
     slot->given = *frame, slot->outputs = *outputs, slot->ticket = number;
-    slot->height = s->graph->height, slot->width = s->graph->width;
+    fs_slot_measure(slot, s->graph);
     int before;
     FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
     atomic_store(&slot->state, FS_SLOT_QUEUED);

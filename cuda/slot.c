@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cuda/builder.h"
 #include "runtime/base/log.h"
 #include "runtime/ranges.h"
 
@@ -117,26 +118,77 @@ static bool is_staged(const fs_slot *s, const extent *e, fs_result kind) {
     return kind == FS_RESULT_LABELS && fs_slot_tallies(s);
 }
 
+// Room in a staging's device memory, and in its pinned memory.
+static fs_status need(fs_staging *staging, size_t device, size_t pinned) {
+    if (device > staging->device_room) {
+        uint8_t *made;
+        FS_CUDA(cudaMalloc((void **)&made, device), "allocating memory for an output");
+        if (staging->device_room > staging->device_lent) cudaFree(staging->device);
+        staging->device = made, staging->device_room = device, staging->device_lent = 0;
+    }
+    if (pinned > staging->pinned_room) {
+        uint8_t *made;
+        FS_CUDA(cudaHostAlloc((void **)&made, pinned, 0), "allocating pinned memory for an output");
+        if (staging->pinned_room > staging->pinned_lent) cudaFreeHost(staging->pinned);
+        staging->pinned = made, staging->pinned_room = pinned, staging->pinned_lent = 0;
+    }
+    return FS_OK;
+}
+
+static void release(fs_staging *staging) {
+    if (staging->device_room > staging->device_lent) cudaFree(staging->device);
+    if (staging->pinned_room > staging->pinned_lent) cudaFreeHost(staging->pinned);
+}
+
+void fs_slot_measure(fs_slot *s, const fs_graph *g) {
+    s->height = s->outputs.at_frame_size ? s->given.height : g->height;
+    s->width = s->outputs.at_frame_size ? s->given.width : g->width;
+}
+
+bool fs_slot_resizes(const fs_slot *s, const fs_graph *g) {
+    return s->height != g->height || s->width != g->width;
+}
+
+// Fills the tables for the size of the frame's outputs on the host's side.
+static fs_status need_tables(fs_slot *s, const fs_graph *g) {
+    fs_size_tables *t = &s->tables;
+    if (!fs_slot_resizes(s, g) || (t->height == s->height && t->width == s->width)) return FS_OK;
+    const fs_tensor *logits = &g->tensor[g->logits];
+    const size_t x_at = round_up((size_t)s->height * sizeof(fs_k_tap));
+    const size_t starts_at = x_at + round_up((size_t)s->width * sizeof(fs_k_tap));
+    const size_t bytes = starts_at + (size_t)(logits->h + logits->w + 2) * sizeof(int);
+    t->height = t->width = 0; // until all is there
+    FS_TRY(need(&t->staging, bytes, bytes));
+    uint8_t *device = t->staging.device, *pinned = t->staging.pinned;
+    int *starts = (int *)(void *)(pinned + starts_at);
+    fs_fill_taps((fs_k_tap *)(void *)pinned, logits->h, s->height, g->model.align_final);
+    fs_fill_taps((fs_k_tap *)(void *)(pinned + x_at), logits->w, s->width, g->model.align_final);
+    fs_fill_starts(starts, logits->h, s->height, g->model.align_final);
+    fs_fill_starts(starts + logits->h + 1, logits->w, s->width, g->model.align_final);
+    t->tap_y = (const fs_k_tap *)(void *)device, t->tap_x = (const fs_k_tap *)(void *)(device + x_at);
+    t->first_y = (const int *)(void *)(device + starts_at), t->first_x = t->first_y + logits->h + 1;
+    t->height = s->height, t->width = s->width, t->uploaded = false;
+    return FS_OK;
+}
+
+fs_status fs_slot_upload_tables(fs_slot *s, const fs_graph *g, cudaStream_t stream, bool *copied) {
+    fs_size_tables *t = &s->tables;
+    if (!fs_slot_resizes(s, g) || t->uploaded) return FS_OK;
+    FS_CUDA(
+        cudaMemcpyAsync(t->staging.device, t->staging.pinned, t->staging.pinned_room, cudaMemcpyHostToDevice, stream),
+        "uploading the tables of a frame's size");
+    t->uploaded = *copied = true;
+    return FS_OK;
+}
+
 fs_status fs_slot_need(fs_slot *s, const fs_graph *g) {
     for (int kind = 0; kind < FS_RESULTS; kind++) {
         const extent e = extent_of(s, g, (fs_result)kind);
-        fs_staging *staging = &s->result[kind];
         const size_t bytes = e.rows * e.row;
         if (!is_staged(s, &e, (fs_result)kind)) continue;
-        if (bytes > staging->device_room) {
-            uint8_t *made;
-            FS_CUDA(cudaMalloc((void **)&made, bytes), "allocating memory for an output");
-            if (staging->device_room > staging->device_lent) cudaFree(staging->device);
-            staging->device = made, staging->device_room = bytes, staging->device_lent = 0;
-        }
-        if (e.caller && s->outputs.memory == FS_MEMORY_HOST && bytes > staging->pinned_room) {
-            uint8_t *made;
-            FS_CUDA(cudaHostAlloc((void **)&made, bytes, 0), "allocating pinned memory for an output");
-            if (staging->pinned_room > staging->pinned_lent) cudaFreeHost(staging->pinned);
-            staging->pinned = made, staging->pinned_room = bytes, staging->pinned_lent = 0;
-        }
+        FS_TRY(need(&s->result[kind], bytes, e.caller && s->outputs.memory == FS_MEMORY_HOST ? bytes : 0));
     }
-    return FS_OK;
+    return need_tables(s, g);
 }
 
 void *fs_slot_target(const fs_slot *s, const fs_graph *g, fs_result kind, long long *stride) {
@@ -162,13 +214,13 @@ fs_status fs_slot_download(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
 }
 
 size_t fs_slot_device_bytes(const fs_slot *s) {
-    size_t bytes = s->large_bytes;
+    size_t bytes = s->large_bytes + s->tables.staging.device_room;
     for (int kind = 0; kind < FS_RESULTS; kind++) bytes += s->result[kind].device_room - s->result[kind].device_lent;
     return bytes;
 }
 
 size_t fs_slot_pinned_bytes(const fs_slot *s) {
-    size_t bytes = s->large_bytes;
+    size_t bytes = s->large_bytes + s->tables.staging.pinned_room;
     for (int kind = 0; kind < FS_RESULTS; kind++) bytes += s->result[kind].pinned_room - s->result[kind].pinned_lent;
     return bytes;
 }
@@ -211,9 +263,6 @@ void fs_slot_close(fs_slot *s) {
     if (s->out) cudaEventDestroy(s->out);
     if (s->large_frame) cudaFree(s->large_frame);
     if (s->large_pinned) cudaFreeHost(s->large_pinned);
-    for (int kind = 0; kind < FS_RESULTS; kind++) {
-        const fs_staging *r = &s->result[kind];
-        if (r->device_room > r->device_lent) cudaFree(r->device);
-        if (r->pinned_room > r->pinned_lent) cudaFreeHost(r->pinned);
-    }
+    for (int kind = 0; kind < FS_RESULTS; kind++) release(&s->result[kind]);
+    release(&s->tables.staging);
 }

@@ -27,6 +27,15 @@ typedef struct fs_staging {
 // OVER: told and handed over, or empty. Whoever takes a slot to OVER does both.
 typedef enum fs_slot_state { FS_SLOT_OVER, FS_SLOT_QUEUED, FS_SLOT_CANCELLED } fs_slot_state;
 
+// Where each output row and column lies between the logits, for outputs of the frame's size.
+typedef struct fs_size_tables {
+    fs_staging staging;
+    int height, width; // that they are for, 0: none
+    bool uploaded;
+    const fs_k_tap *tap_y, *tap_x; // on the device
+    const int *first_y, *first_x;
+} fs_size_tables;
+
 typedef struct fs_slot {
     // Device and pinned memory, parts of the session's blocks: a host frame's bytes, the label map.
     uint8_t *frame, *pinned_frame;
@@ -37,6 +46,7 @@ typedef struct fs_slot {
     uint8_t *large_frame, *large_pinned;
     size_t large_bytes;
     fs_staging result[FS_RESULTS];
+    fs_size_tables tables;
     cudaEvent_t in, computed, out; // upload done; kernels done; results at hand
     fs_replay replay;
     // Of the frame that is in it.
@@ -67,6 +77,12 @@ fs_status fs_slot_upload(fs_slot *slot, cudaStream_t stream, fs_planes *planes, 
 fs_status fs_slot_upload_map(fs_slot *slot, cudaStream_t stream, bool *copied);
 // Enqueues what brings results to the host.
 fs_status fs_slot_download(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
+// Fills in the size of the outputs of the frame in the slot.
+void fs_slot_measure(fs_slot *slot, const fs_graph *graph);
+// Whether they are of another size than the network.
+bool fs_slot_resizes(const fs_slot *slot, const fs_graph *graph);
+// The tables of that size, where they are not there yet; fs_slot_need has made them.
+fs_status fs_slot_upload_tables(fs_slot *slot, const fs_graph *graph, cudaStream_t stream, bool *copied);
 // Whether the classes are needed for more than to be handed over: then they are mapped after that, and exist even where
 // the frame asks for no labels.
 bool fs_slot_tallies(const fs_slot *slot);

@@ -95,18 +95,10 @@ static const fs_k_tap *pyramid_taps(fs_builder *b, int out, bool align) {
     return device;
 }
 
-// first[i]: the first output coordinate whose lower tap is >= i; first[in] = out.
 static const int *cell_starts(fs_builder *b, int in, int out, bool align) {
     const void *device;
     int *host = fs_build_table(b, ((size_t)in + 1) * sizeof *host, &device);
-    int next = 0;
-    for (int d = 0; d < out && host; d++) {
-        int lower;
-        float fraction;
-        fs_resize_source(d, in, out, align, &lower, &fraction);
-        while (next <= lower) host[next++] = d;
-    }
-    while (host && next <= in) host[next++] = out;
+    if (host) fs_fill_starts(host, in, out, align);
     return device;
 }
 

@@ -15,15 +15,23 @@ static fs_status check_alignment(const void *pointer, size_t bytes, const char *
     return FS_OK;
 }
 
-fs_status fs_outputs_check(const fscnn_engine *engine, const fs_graph *g, const fscnn_outputs *given,
-                           fs_outputs *outputs) {
+fs_status fs_outputs_check(const fscnn_engine *engine, const fs_graph *g, const fs_frame *frame,
+                           const fscnn_outputs *given, fs_outputs *outputs) {
     fscnn_outputs o;
     FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
-    const size_t width = (size_t)g->width;
+    if ((unsigned)o.size > FSCNN_SIZE_FRAME)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.size is none of the fscnn_output_size values");
+    const bool at_frame_size = o.size == FSCNN_SIZE_FRAME;
+    const int height = at_frame_size ? frame->height : g->height;
+    const size_t width = (size_t)(at_frame_size ? frame->width : g->width);
+    if (at_frame_size && (height > FS_OUTPUT_SIDE || width > FS_OUTPUT_SIDE))
+        return fs_fail(FS_ERR_LIMIT,
+                       "outputs of the size of a frame of %dx%d: at most %d a side; set outputs.size to 0",
+                       frame->width, frame->height, FS_OUTPUT_SIDE);
     if (o.labels == NULL && o.logits == NULL && o.confidence == NULL && o.histogram == NULL)
         return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits, confidence or histogram");
-    FS_TRY(check_stride(o.labels_stride, width, g->height, "labels_stride"));
-    FS_TRY(check_stride(o.confidence_stride, width, g->height, "confidence_stride"));
+    FS_TRY(check_stride(o.labels_stride, width, height, "labels_stride"));
+    FS_TRY(check_stride(o.confidence_stride, width, height, "confidence_stride"));
     FS_TRY(check_alignment(o.histogram, sizeof *o.histogram, "histogram"));
     if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
         return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
@@ -37,6 +45,7 @@ fs_status fs_outputs_check(const fscnn_engine *engine, const fs_graph *g, const 
                             .logits = o.logits,
                             .confidence = o.confidence,
                             .confidence_stride = o.confidence_stride ? o.confidence_stride : width,
-                            .histogram = o.histogram};
+                            .histogram = o.histogram,
+                            .at_frame_size = at_frame_size};
     return FS_OK;
 }

@@ -207,7 +207,7 @@ static fs_status submit(fscnn_session *s, const fscnn_frame *frame, const fscnn_
     fs_frame f;
     fs_outputs o;
     FS_TRY(check_frame(s, frame, &f));
-    FS_TRY(fs_outputs_check(s->engine, &s->plan->program.graph, outputs, &o));
+    FS_TRY(fs_outputs_check(s->engine, &s->plan->program.graph, &f, outputs, &o));
     return s->engine->backend->submit(s->state, &f, &o, ticket);
 }
 
@@ -254,7 +254,7 @@ static fs_status profile(fscnn_session *s, const fscnn_frame *frame, const fscnn
     fs_frame f;
     fs_outputs o;
     FS_TRY(check_frame(s, frame, &f));
-    FS_TRY(fs_outputs_check(s->engine, &s->plan->program.graph, outputs, &o));
+    FS_TRY(fs_outputs_check(s->engine, &s->plan->program.graph, &f, outputs, &o));
     fs_span spans[FS_MAX_OPS];
     FS_TRY(s->engine->backend->profile(s->state, &f, &o, spans));
     for (int i = 0; i < steps; i++) times[i] = (fscnn_step_time){1e6 * spans[i].begin, 1e6 * spans[i].end};

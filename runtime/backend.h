@@ -31,6 +31,8 @@ typedef struct fs_frame {
 
 typedef enum fs_memory { FS_MEMORY_HOST, FS_MEMORY_PINNED, FS_MEMORY_DEVICE } fs_memory;
 
+enum { FS_OUTPUT_SIDE = 16384 };
+
 // Outputs as host/ has validated them: strides filled in.
 typedef struct fs_outputs {
     uint8_t *labels;
@@ -41,6 +43,7 @@ typedef struct fs_outputs {
     uint8_t *confidence;
     size_t confidence_stride; // bytes
     uint32_t *histogram;      // [classes]: pixels of each class, before the map
+    bool at_frame_size; // maps are of the frame's size, which is at most FS_OUTPUT_SIDE a side; else the network's
 } fs_outputs;
 
 typedef struct fs_probe {

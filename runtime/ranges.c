@@ -14,7 +14,7 @@ void fs_ranges_register(fs_ranges *r, const fs_program *program) {
 void fs_ranges_mark(const fs_ranges *r, const fs_frame *frame, const fs_outputs *outputs, const fs_graph *graph) {
     if (!fs_trace_active()) return;
     fs_trace_mark(r->name[FS_MARK_BYTES_IN], fs_frame_bytes(frame));
-    fs_trace_mark(r->name[FS_MARK_BYTES_OUT], fs_outputs_bytes(outputs, graph));
+    fs_trace_mark(r->name[FS_MARK_BYTES_OUT], fs_outputs_bytes(outputs, frame, graph));
 }
 
 void fs_plane_size(const fs_frame *f, int plane, size_t *rows, size_t *row_bytes) {
@@ -51,8 +51,9 @@ size_t fs_frame_bytes(const fs_frame *f) {
     return bytes;
 }
 
-size_t fs_outputs_bytes(const fs_outputs *o, const fs_graph *g) {
-    const size_t pixels = (size_t)g->height * (size_t)g->width;
+size_t fs_outputs_bytes(const fs_outputs *o, const fs_frame *f, const fs_graph *g) {
+    const size_t pixels =
+        o->at_frame_size ? (size_t)f->height * (size_t)f->width : (size_t)g->height * (size_t)g->width;
     size_t bytes = 0;
     if (o->labels) bytes += pixels;
     if (o->logits) bytes += pixels * (size_t)g->model.classes * sizeof(float);

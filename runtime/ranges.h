@@ -34,6 +34,6 @@ void fs_ranges_mark(const fs_ranges *ranges, const fs_frame *frame, const fs_out
 // Rows of plane 0..3 and the bytes of one, without what lies between strides; no rows: the format has no such plane.
 void fs_plane_size(const fs_frame *frame, int plane, size_t *rows, size_t *row_bytes);
 size_t fs_frame_bytes(const fs_frame *frame);
-size_t fs_outputs_bytes(const fs_outputs *outputs, const fs_graph *graph);
+size_t fs_outputs_bytes(const fs_outputs *outputs, const fs_frame *frame, const fs_graph *graph);
 
 #endif

@@ -113,20 +113,70 @@ Test(outputs, histogram_refusals, .init = open_both, .fini = close_both) {
     cr_expect_eq(touched(room, sizeof room), 0);
 }
 
+// ---- Size ----------------------------------------------------------------------------------------------------------
+
+// A frame of the network's size gives the same either way; one of another size gives maps of its own, counted as they
+// are, with strides of its width.
+Test(outputs, size, .init = open_both, .fini = close_both) {
+    enum { TALL = 101, BROAD = 203, STRIDE = BROAD + 3 };
+    static uint8_t small[PIXELS], same[PIXELS], large[TALL * STRIDE];
+    fscnn_frame frame = a_frame();
+    fscnn_outputs o = no_outputs();
+    o.labels = small;
+    run(&frame, &o);
+    o.labels = same, o.size = FSCNN_SIZE_FRAME;
+    run(&frame, &o);
+    cr_expect_arr_eq(small, same, PIXELS);
+    fscnn_frame_init(&frame, FSCNN_RGB8, BROAD, TALL, pixels);
+    uint32_t histogram[CLASSES], want[CLASSES] = {0};
+    memset(large, UNTOUCHED, sizeof large);
+    o.labels = large, o.labels_stride = STRIDE, o.histogram = histogram;
+    run(&frame, &o);
+    size_t between = 0;
+    for (int i = 0; i < TALL * STRIDE; i++)
+        if (i % STRIDE >= BROAD) {
+            between += large[i] != UNTOUCHED;
+        } else {
+            cr_assert_lt(large[i], CLASSES);
+            want[large[i]]++;
+        }
+    cr_expect_eq(between, 0);
+    cr_expect_arr_eq(histogram, want, sizeof want);
+}
+
+Test(outputs, size_refusals, .init = open_both, .fini = close_both) {
+    static uint8_t labels[PIXELS];
+    memset(labels, UNTOUCHED, sizeof labels);
+    fscnn_outputs o = no_outputs();
+    o.labels = labels, o.size = (fscnn_output_size)2;
+    expect_failure(&o, FSCNN_ERR_ARGUMENT, "outputs.size");
+    o.size = FSCNN_SIZE_FRAME, o.labels_stride = WIDTH - 1;
+    expect_failure(&o, FSCNN_ERR_ARGUMENT, "labels_stride");
+    o.labels_stride = 0;
+    fscnn_frame frame;
+    fscnn_frame_init(&frame, FSCNN_GRAY8, 16385, 1, pixels);
+    cr_expect_eq((int)fscnn_run(session, &frame, &o), FSCNN_ERR_LIMIT, "%s", fscnn_error());
+    cr_expect_not_null(strstr(fscnn_error(), "16384"));
+    cr_expect_eq(touched(labels, sizeof labels), 0);
+}
+
 // ---- Memory --------------------------------------------------------------------------------------------------------
 
 // The first frame that needs memory of its own may fail for it; then nothing is written, and the next one is fine.
 Test(outputs, no_memory, .init = open_both, .fini = close_both) {
     uint32_t histogram[CLASSES];
-    const fscnn_frame frame = a_frame();
+    fscnn_frame frame;
+    fscnn_frame_init(&frame, FSCNN_RGB8, WIDTH + 20, HEIGHT + 3, pixels);
     fscnn_outputs o = no_outputs();
-    o.histogram = histogram;
+    o.histogram = histogram, o.size = FSCNN_SIZE_FRAME;
     memset(histogram, UNTOUCHED, sizeof histogram);
-    fs_mem_fail_at(1, true);
-    const fscnn_status status = fscnn_run(session, &frame, &o);
-    fs_mem_fail_at(0, false);
-    cr_expect_eq((int)status, FSCNN_ERR_MEMORY, "%s", fscnn_status_name(status));
-    cr_expect_eq(touched(histogram, sizeof histogram), 0);
+    for (uint64_t n = 1; n <= 2; n++) { // the tables of its size, its classes
+        fs_mem_fail_at(n, true);
+        const fscnn_status status = fscnn_run(session, &frame, &o);
+        fs_mem_fail_at(0, false);
+        cr_expect_eq((int)status, FSCNN_ERR_MEMORY, "%s", fscnn_status_name(status));
+        cr_expect_eq(touched(histogram, sizeof histogram), 0);
+    }
     for (int i = 0; i < 2; i++) run(&frame, &o); // each place in flight
     fs_mem_fail_at(1, true);
     run(&frame, &o);

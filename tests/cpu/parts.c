@@ -235,6 +235,63 @@ Test(cpu_pyramid, branches) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
+// Outputs of other sizes than the network's, one after the other with the same tables.
+Test(cpu_head, other_sizes) {
+    static const int sizes[][2] = {{9, 13}, {5, 200}, {131, 65}, {1, 1}, {8, 8}, {200, 3}};
+    enum { CLASSES = 6, STRIDE = 16, SIDE = 72, MOST = 131 * 200 };
+    static float plain[81 * CLASSES], want[MOST * CLASSES], logits[MOST * CLASSES];
+    static uint8_t labels[MOST];
+    for (int align = 0; align < 2; align++) {
+        fs_model model;
+        fs_model_init(&model, FS_PAPER);
+        model.classes = CLASSES, model.align_final = align;
+        fs_graph *graph = fs_calloc(1, sizeof *graph);
+        cr_assert_eq(fs_graph_build(graph, &model, SIDE, SIDE), FS_OK, "%s", fs_error_text());
+        fs_head network, head = {0};
+        cr_assert_eq(fs_head_init(&network, graph, STRIDE), FS_OK);
+        cr_assert(network.h * network.w == 81);
+        float *packed = fs_calloc(81 * STRIDE + 64, sizeof *packed);
+        char *scratch = fs_malloc(1, fs_head_scratch(&network));
+        uint32_t state = 5;
+        for (int i = 0; i < 81 * CLASSES; i++)
+            plain[i] = packed[i / CLASSES * STRIDE + i % CLASSES] = fs_test_uniform(&state, -4, 4);
+        const fs_kernels *tables[FS_TEST_TABLES];
+        const int count = fs_test_tables(tables);
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+            const int height = sizes[s][0], width = sizes[s][1];
+            const size_t pixels = (size_t)(height * width);
+            cr_assert_eq(fs_head_resize(&head, &network, height, width), FS_OK);
+            cr_assert(fs_head_scratch(&head) == fs_head_scratch(&network));
+            fs_ref_resize(plain, 9, 9, CLASSES, height, width, align, want);
+            for (int t = 0; t < count; t++) {
+                uint32_t counts[CLASSES] = {0}, seen[CLASSES] = {0};
+                for (int y = 0; y < 9; y += 2) {
+                    const int end = y + 2 < 9 ? y + 2 : 9;
+                    fs_head_labels(&head, tables[t], packed, y, end, counts, labels, (size_t)width, scratch);
+                    fs_head_logits(&head, tables[t], packed, y, end, logits, scratch);
+                }
+                for (size_t p = 0; p < pixels; p++) {
+                    const float *v = want + p * CLASSES;
+                    cr_assert_lt(labels[p], CLASSES);
+                    seen[labels[p]]++;
+                    for (int c = 0; c < CLASSES; c++) {
+                        cr_assert_leq(v[c], v[labels[p]] + 4e-6f, "%s %dx%d: pixel %zu", tables[t]->name, height, width,
+                                      p);
+                        cr_assert_leq(fabsf(logits[(size_t)c * pixels + p] - v[c]), 2e-6f);
+                    }
+                }
+                cr_assert_arr_eq(counts, seen, sizeof counts, "%s %dx%d: counts", tables[t]->name, height, width);
+            }
+        }
+        fs_head_free(&head);
+        fs_head_free(&network);
+        fs_free(scratch);
+        fs_free(packed);
+        fs_free(graph);
+    }
+    cr_expect_eq(fs_mem_live_blocks(), 0);
+}
+
 // exp, over all that a difference of logits may be.
 Test(cpu_head, exponentials) {
     enum { COUNT = 20003 };

@@ -167,8 +167,13 @@ typedef struct fscnn_frame {
 FSCNN_API void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, int32_t height,
                                 const void *pixels);
 
-// What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, of the session's
-// network size, not overlapping the frame. Host memory is written only when the frame succeeds; pinned and device
+// The size of maps that a frame gives: the session's network size, or the frame's own, where the logits are brought to
+// it (bilinear, aligned as the model prescribes) before anything is made of them. FRAME takes frames up to 16384 a
+// side.
+typedef enum fscnn_output_size { FSCNN_SIZE_NETWORK = 0, FSCNN_SIZE_FRAME = 1 } fscnn_output_size;
+
+// What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, of the size that
+// `size` says, not overlapping the frame. Host memory is written only when the frame succeeds; pinned and device
 // memory is written by the device, so after a failure of the device in mid-frame it is undefined.
 typedef struct fscnn_outputs {
     uint32_t struct_size;      // set by fscnn_outputs_init
@@ -180,6 +185,7 @@ typedef struct fscnn_outputs {
     uint8_t *confidence;       // [height][confidence_stride]: 255 * softmax probability of the most probable class
     size_t confidence_stride;  // bytes; 0 means width
     uint32_t *histogram;       // [classes]: pixels of each class, before labels_map
+    fscnn_output_size size;    // of all maps above; [height][width] are its sides
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
