@@ -36,6 +36,7 @@ static fs_status open(Run &run, const fs_weights &weights, int height, int width
     FS_TRY(fs_plan_build(run.plan, &weights.model, height, width, &plan_options));
     fs_session_config config = {};
     config.in_flight = o.in_flight, config.tune = o.tune, config.eager = o.eager, config.stream = o.stream;
+    config.done = o.done, config.done_user = o.done_user;
     return fs_cuda_backend.session_open(run.engine, run.plan, &config, &run.session);
 }
 

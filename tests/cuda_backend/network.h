@@ -25,6 +25,8 @@ struct Options {
     bool no_reuse = false;
     void *stream = nullptr;
     fs_provider provider = FS_PROVIDER_OWN;
+    fs_done_fn done = nullptr;
+    void *done_user = nullptr;
 };
 
 // Weights of a model; freed at the end.

@@ -17,7 +17,7 @@ function(fs_backend_tests)
   if(FASTSCNN_SANITIZE)
     list(APPEND environment FS_TEST_QUICK=1)
   endif()
-  set(names network_values frames outputs faults device cache tactics profile)
+  set(names network_values frames outputs faults ends device cache tactics profile)
   if(FS_NVTX_INCLUDE_DIR)
     list(APPEND names trace)
   endif()
@@ -60,6 +60,12 @@ function(fs_backend_tests)
     add_test(NAME cuda_sim_submit COMMAND cuda_sim_submit)
     set_tests_properties(cuda_sim_submit PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 600 RUN_SERIAL ON
       ENVIRONMENT "${environment};FASTSCNN_CUDA_MODULE=$<TARGET_FILE:fastscnn_cuda_sim>;FASTSCNN_CUDNN=/no-cudnn.so")
+    # Programs of the public header, over the module.
+    foreach(name async misuse)
+      add_test(NAME cuda_sim_${name} COMMAND test_api_${name} cuda)
+      set_tests_properties(cuda_sim_${name} PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 600 ENVIRONMENT
+        "${environment};FASTSCNN_CUDA_MODULE=$<TARGET_FILE:fastscnn_cuda_sim>;FASTSCNN_CUDNN=/no-cudnn.so")
+    endforeach()
     add_test(NAME cuda_sim_command COMMAND ${FASTSCNN_PYTHON3} -B ${folder}/command.py $<TARGET_FILE:fastscnn_cli>
       $<TARGET_FILE:fastscnn_cuda_sim>)
     set_tests_properties(cuda_sim_command PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 600)
