@@ -27,6 +27,9 @@ static size_t align64(size_t n) {
 static size_t element(bool bf16) {
     return bf16 ? 2 : 4;
 }
+static size_t stage_element(const fs_stage *s) {
+    return s->u8 ? 1 : element(s->bf16);
+}
 
 // The task's rectangle of the output map.
 static void task_area(const fs_chain *c, int task, int *y0, int *y1, int *x0, int *x1) {
@@ -104,7 +107,7 @@ static size_t lay_out(const fs_chain *c, task_run *t, char *scratch) {
         const size_t floats = temp_floats(c, i, r);
         if (floats > temp) temp = floats;
         // One pixel of slack: a bf16 window row of odd length is read one element further.
-        r->row_bytes = align64((size_t)(r->x1 - r->x0 + 1) * (size_t)s->stride_c * element(s->bf16));
+        r->row_bytes = align64((size_t)(r->x1 - r->x0 + 1) * (size_t)s->stride_c * stage_element(s));
         r->ring = scratch ? scratch + used : NULL;
         used += r->row_bytes * (size_t)s->ring;
         r->pad_row = NULL;
@@ -241,6 +244,43 @@ static void make_load(task_run *t, const fs_stage *s, const stage_run *r, int y,
     if (s->pad_columns) pad_columns(s, r, out);
 }
 
+static void make_quantise(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out) {
+    const fs_kernels *k = t->chain->engine->kernels;
+    const bool bf16 = source_bf16(t, s->source[0]);
+    const char *in = pixel(view(t, s->source[0], y), r->x0, s->stride_c, bf16);
+    const size_t n = (size_t)(r->x1 - r->x0) * (size_t)s->stride_c;
+    if (bf16)
+        k->u8_from_bf16((const uint16_t *)in, s->to_u8, (uint8_t *)out, n);
+    else
+        k->u8_from_f32((const float *)in, s->to_u8, (uint8_t *)out, n);
+}
+
+static void make_conv_u8(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out, int out_stride) {
+    fs_gemm_u8 g = {.m = r->x1 - r->x0,
+                    .n = s->dense_u8->n,
+                    .b = s->dense_u8->panels,
+                    .start = s->dense_u8->start,
+                    .scale = s->dense_u8->scale,
+                    .bias = s->dense_u8->bias,
+                    .relu = s->relu,
+                    .c = out,
+                    .c_stride = s->panels ? FS_PANEL : out_stride,
+                    .c_panel = s->panels ? (r->x1 - r->x0) * FS_PANEL : FS_PANEL,
+                    .c_float = !s->bf16};
+    for (int j = 0; j < s->sources; j++) {
+        const row_view v = view(t, s->source[j], y);
+        const int stride = source_stride(t, s->source[j]);
+        if (j == s->add) {
+            g.add = pixel(v, r->x0, stride, s->bf16), g.add_stride = stride;
+            continue;
+        }
+        g.segment[g.segments].a = (const uint8_t *)v.data + (ptrdiff_t)(r->x0 - v.begin) * stride;
+        g.segment[g.segments].stride = stride;
+        g.segment[g.segments++].k = t->chain->stage[s->source[j].stage].c;
+    }
+    t->chain->engine->kernels->gemm_u8(&g);
+}
+
 static void make_conv(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out, int out_stride) {
     const fs_kernels *k = t->chain->engine->kernels;
     const bool bf16 = t->chain->engine->bf16_rows;
@@ -320,7 +360,10 @@ static void make_depthwise(task_run *t, const fs_stage *s, const stage_run *r, i
     }
     if (s->source[0].stage >= 0 && t->chain->stage[s->source[0].stage].panels)
         d.pixel_stride = FS_PANEL, d.panel_stride = (ptrdiff_t)(d.end - d.begin) * FS_PANEL;
-    if (!s->bf16)
+    if (s->u8) {
+        d.to_u8 = s->to_u8;
+        (source_bf16(t, s->source[0]) ? k->depthwise_bf16_to_u8 : k->depthwise_f32_to_u8)(&d);
+    } else if (!s->bf16)
         k->depthwise_f32(&d);
     else if (source_bf16(t, s->source[0]))
         k->depthwise_bf16(&d);
@@ -440,7 +483,8 @@ static void make_into(task_run *t, int stage, int y, char *out, int out_stride) 
     switch (s->kind) {
     case FS_STAGE_INPUT: make_input(t, s, r, y, out); break;
     case FS_STAGE_LOAD: make_load(t, s, r, y, out); break;
-    case FS_STAGE_CONV: make_conv(t, s, r, y, out, out_stride); break;
+    case FS_STAGE_QUANTISE: make_quantise(t, s, r, y, out); break;
+    case FS_STAGE_CONV: (s->dense_u8 ? make_conv_u8 : make_conv)(t, s, r, y, out, out_stride); break;
     case FS_STAGE_DEPTHWISE: make_depthwise(t, s, r, y, out, out_stride); break;
     case FS_STAGE_RESIZE: make_resize(t, s, r, y, out, out_stride); break;
     case FS_STAGE_ADD:

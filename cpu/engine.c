@@ -167,6 +167,12 @@ fs_status fs_cpu_engine_open(const fs_weights *weights, fs_precision precision, 
     return fs_cpu_engine_open_with(weights, precision, fs_kernels_select(limit), engine);
 }
 
+fs_status fs_cpu_engine_add_int8(fs_cpu_engine *e, const fs_weights *weights) {
+    FS_TRY(fs_int8_pack(weights, &e->int8));
+    e->bytes += e->int8.bytes;
+    return FS_OK;
+}
+
 fs_status fs_cpu_engine_add_onednn(fs_cpu_engine *e, const fs_weights *weights) {
     FS_TRY(fs_onednn_check(e->precision));
     FS_TRY(fs_weights_alloc(&e->plain, &e->model));
@@ -184,6 +190,7 @@ fs_status fs_cpu_engine_add_onednn(fs_cpu_engine *e, const fs_weights *weights) 
 void fs_cpu_engine_close(fs_cpu_engine *engine) {
     if (engine == NULL) return;
     fs_weights_free(&engine->plain);
+    fs_int8_free(&engine->int8);
     fs_free(engine->block);
     fs_free(engine);
 }

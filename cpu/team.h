@@ -29,7 +29,8 @@ int fs_team_wait(fs_team *team, uint64_t ticket, int64_t timeout_ns);
 
 // From a worker inside its frame function: the next task of `phase`, or -1 when all are taken.
 int fs_team_take(fs_team *team, uint64_t ticket, int phase, int tasks);
-// Returns when every worker has come here. The last phase of a frame needs one too.
+// Returns when every worker has come here. The last phase of a frame needs one too, and a frame needs two at least: in
+// the first the counters of the next frame are cleared, while the others go on.
 void fs_team_barrier(fs_team *team, uint64_t ticket, int phase);
 
 #endif

@@ -98,6 +98,9 @@ static fs_status submit(void *session, const fs_frame *frame, const fs_outputs *
 static fs_status wait_for(void *session, uint64_t ticket, int64_t timeout_ns) {
     return fs_cuda_session_wait(session, ticket, timeout_ns);
 }
+static void cancel(void *session) {
+    fs_cuda_session_cancel(session);
+}
 static fs_status profile(void *session, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans) {
     return fs_cuda_session_profile(session, frame, outputs, spans);
 }
@@ -134,6 +137,7 @@ const fs_backend fs_cuda_backend = {
     .session_memory = session_memory,
     .submit = submit,
     .wait = wait_for,
+    .cancel = cancel,
     .profile = profile,
     .profiler_window = profiler_window,
 };

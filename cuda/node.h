@@ -22,6 +22,7 @@ typedef enum fs_family {
     FS_FAMILY_LABELS,
     FS_FAMILY_PLANES,
     FS_FAMILY_ARGMAX,
+    FS_FAMILY_TALLY,
     FS_FAMILY_STEM_DS,
     FS_FAMILY_DSCONV,
     FS_FAMILY_BOTTLENECK,
@@ -53,6 +54,7 @@ typedef struct fs_node {
         fs_head_params labels;
         fs_head_planes_params planes;
         fs_argmax_params argmax;
+        fs_tally_params tally;
         fs_stem_ds_params stem_ds;
         fs_dsconv_params dsconv;
         fs_bottleneck_params bottleneck;

@@ -63,7 +63,9 @@ static size_t carve_device(fs_cuda_session *s, char *base) {
     for (int i = 0; i < s->in_flight; i++) {
         s->slot[i].frame_bytes = pixels * FRAME_PIXEL;
         s->slot[i].frame = carve(&c, s->slot[i].frame_bytes);
-        s->slot[i].labels = carve(&c, pixels);
+        fs_staging *labels = &s->slot[i].result[FS_RESULT_LABELS];
+        labels->device = carve(&c, pixels);
+        labels->device_room = labels->device_lent = pixels;
         s->slot[i].map = carve(&c, LABEL_MAP);
     }
     return c.used;
@@ -74,7 +76,9 @@ static size_t carve_pinned(fs_cuda_session *s, char *base) {
     carver c = {base, 0};
     for (int i = 0; i < s->in_flight; i++) {
         s->slot[i].pinned_frame = carve(&c, s->slot[i].frame_bytes);
-        s->slot[i].pinned_labels = carve(&c, pixels);
+        fs_staging *labels = &s->slot[i].result[FS_RESULT_LABELS];
+        labels->pinned = carve(&c, pixels);
+        labels->pinned_room = labels->pinned_lent = pixels;
         s->slot[i].pinned_map = carve(&c, LABEL_MAP);
     }
     return c.used;
@@ -182,19 +186,33 @@ static void bind_input(const fs_cuda_session *s, const fs_frame *f, const fs_pla
     describe_reader(reader, s->net_frame, (size_t)s->graph->width * (size_t)channels, channels, orders[FS_RGBA8]);
 }
 
-static void bind_outputs(const fs_cuda_session *s, const fs_slot *slot, fs_node *labels, fs_node *planes) {
+static void bind_outputs(const fs_cuda_session *s, const fs_slot *slot, fs_node node[FS_BOUNDS],
+                         bool enabled[FS_BOUNDS]) {
     const fs_outputs *o = &slot->outputs;
-    const bool device = o->memory == FS_MEMORY_DEVICE;
-    uint8_t *const out = device ? o->labels : slot->labels;
-    const long long stride = (long long)(device ? o->labels_stride : (size_t)s->graph->width);
-    const uint8_t *map = o->labels_map ? slot->map : NULL;
-    if (labels->family == FS_FAMILY_LABELS)
-        labels->p.labels.labels = out, labels->p.labels.labels_stride = stride, labels->p.labels.map = map;
-    else
-        labels->p.argmax.labels = out, labels->p.argmax.labels_stride = stride, labels->p.argmax.map = map;
-    planes->p.planes.out = o->logits ? device ? o->logits : slot->logits : NULL;
-    planes->p.planes.confidence = o->confidence ? device ? o->confidence : slot->confidence : NULL;
-    planes->p.planes.confidence_stride = device ? (long long)o->confidence_stride : s->graph->width;
+    const bool tallies = fs_slot_tallies(slot);
+    const uint8_t *map = o->labels && o->labels_map ? slot->map : NULL;
+    long long stride, confidence_stride, unused;
+    uint8_t *out = fs_slot_target(slot, s->graph, FS_RESULT_LABELS, &stride);
+    fs_node *labels = &node[FS_BOUND_LABELS];
+    if (labels->family == FS_FAMILY_LABELS) {
+        labels->p.labels.labels = out, labels->p.labels.labels_stride = stride;
+        labels->p.labels.map = tallies ? NULL : map;
+    } else {
+        labels->p.argmax.labels = out, labels->p.argmax.labels_stride = stride;
+        labels->p.argmax.map = tallies ? NULL : map;
+    }
+    fs_tally_params *tally = &node[FS_BOUND_TALLY].p.tally, *total = &node[FS_BOUND_TOTAL].p.tally;
+    tally->labels = out, tally->stride = stride, tally->map = map;
+    if (o->histogram == NULL) tally->partial = NULL;
+    total->histogram = fs_slot_target(slot, s->graph, FS_RESULT_HISTOGRAM, &unused);
+    fs_head_planes_params *planes = &node[FS_BOUND_PLANES].p.planes;
+    planes->out = fs_slot_target(slot, s->graph, FS_RESULT_LOGITS, &unused);
+    planes->confidence = fs_slot_target(slot, s->graph, FS_RESULT_CONFIDENCE, &confidence_stride);
+    planes->confidence_stride = confidence_stride;
+    enabled[FS_BOUND_LABELS] = out != NULL;
+    enabled[FS_BOUND_TALLY] = tallies;
+    enabled[FS_BOUND_TOTAL] = o->histogram != NULL;
+    enabled[FS_BOUND_PLANES] = planes->out || planes->confidence;
 }
 
 // The launches of the frame in `slot`, whose pixels are at `planes`. Launches of disabled nodes are left as they are.
@@ -203,11 +221,9 @@ static fs_status bind_frame(const fs_cuda_session *s, const fs_slot *slot, const
     fs_node node[FS_BOUNDS];
     for (int b = 0; b < FS_BOUNDS; b++) node[b] = s->nodes.node[fs_bound_node(&s->nodes, (fs_bound)b)];
     bind_input(s, &slot->given, planes, &node[FS_BOUND_FRAME], &node[FS_BOUND_READER]);
-    bind_outputs(s, slot, &node[FS_BOUND_LABELS], &node[FS_BOUND_PLANES]);
+    bind_outputs(s, slot, node, binding->enabled);
     binding->enabled[FS_BOUND_FRAME] = !reads_directly(s, &slot->given);
     binding->enabled[FS_BOUND_READER] = true;
-    binding->enabled[FS_BOUND_LABELS] = slot->outputs.labels != NULL;
-    binding->enabled[FS_BOUND_PLANES] = slot->outputs.logits != NULL || slot->outputs.confidence != NULL;
     for (int b = 0; b < FS_BOUNDS; b++)
         if (binding->enabled[b] && !fs_node_launch(&node[b], s->runner.sm, node[b].variant, &binding->launch[b]))
             return fs_fail(FS_ERR_INTERNAL, "no kernel takes this frame or these outputs");
@@ -243,7 +259,7 @@ static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *con
     for (int i = 0; i < s->nodes.count; i++) {
         const fs_node *n = &s->nodes.node[i];
         if (!fs_nodes_active(&s->nodes, i)) continue;
-        if (i == s->nodes.frame || i == s->nodes.reader || i == s->nodes.labels || i == s->nodes.planes) continue;
+        if (fs_bound_of(&s->nodes, i) >= 0) continue;
         if (!fs_node_launch(n, s->runner.sm, n->variant, &s->launch[i]))
             return fs_fail(FS_ERR_INTERNAL, "no kernel for step '%s'", s->plan->program.step[n->step].name);
         FS_TRY(fs_run_allow(&s->launch[i]));
@@ -259,7 +275,12 @@ static fs_status load_frame_kernels(const fs_cuda_session *s) {
         for (int larger = 0; larger < 2; larger++) {
             fs_slot slot = {
                 .given = {.format = formats[i], .width = s->graph->width + larger, .height = s->graph->height},
-                .outputs = {.labels = s->slot[0].labels, .logits = (float *)(void *)s->device}};
+                .outputs = {.memory = FS_MEMORY_DEVICE,
+                            .labels = s->slot[0].result[FS_RESULT_LABELS].device,
+                            .logits = (float *)(void *)s->device,
+                            .histogram = (uint32_t *)(void *)s->device},
+                .height = s->graph->height,
+                .width = s->graph->width};
             fs_binding binding;
             FS_TRY(bind_frame(s, &slot, &planes, &binding));
             for (int b = 0; b < FS_BOUNDS; b++)
@@ -275,9 +296,11 @@ static fs_status bind_everything(fs_cuda_session *s, fs_binding *binding) {
     const fs_planes planes = {{slot.frame, slot.frame, slot.frame},
                               {(size_t)s->graph->width, (size_t)s->graph->width, (size_t)s->graph->width}};
     slot.outputs = (fs_outputs){.memory = FS_MEMORY_DEVICE,
-                                .labels = slot.labels,
+                                .labels = slot.result[FS_RESULT_LABELS].device,
                                 .labels_stride = (size_t)s->graph->width,
-                                .logits = (float *)(void *)s->device};
+                                .logits = (float *)(void *)s->device,
+                                .histogram = (uint32_t *)(void *)s->device};
+    slot.height = s->graph->height, slot.width = s->graph->width;
     slot.given = (fs_frame){.format = FS_NV12, .width = s->graph->width, .height = s->graph->height};
     FS_TRY(bind_frame(s, &slot, &planes, binding));
     for (int b = 0; b < FS_BOUNDS; b++) FS_TRY(fs_run_allow(&binding->launch[b]));
@@ -292,8 +315,10 @@ static fs_status rehearse(fs_cuda_session *s) {
     const fs_format kinds[2] = {FS_NV12, FS_RGBA8};
     for (int i = 0; i < 2; i++) {
         fs_slot slot = {.given = {.format = kinds[i], .width = s->graph->width, .height = s->graph->height},
-                        .outputs = {.memory = FS_MEMORY_DEVICE, .labels_stride = width}};
-        if (i == 1) slot.outputs.labels = s->slot[0].labels;
+                        .outputs = {.memory = FS_MEMORY_DEVICE, .labels_stride = width},
+                        .height = s->graph->height,
+                        .width = s->graph->width};
+        if (i == 1) slot.outputs.labels = s->slot[0].result[FS_RESULT_LABELS].device;
         fs_binding binding;
         FS_TRY(bind_frame(s, &slot, &planes, &binding));
         FS_TRY(fs_replay_bind(&s->capture, &s->slot[0].replay, &binding));
@@ -391,6 +416,8 @@ fs_status fs_cuda_session_open(const fs_cuda_engine *engine, fs_plan *plan, cons
     if (s == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for a session");
     s->engine = engine, s->plan = plan, s->graph = &plan->program.graph;
     s->in_flight = config->in_flight, s->runner.sm = engine->device.sm;
+    for (int i = 0; i < s->in_flight; i++)
+        s->slot[i].graph = s->graph, s->slot[i].done = config->done, s->slot[i].done_user = config->done_user;
     s->runner.early = engine->device.sm >= FS_CUDA_EARLY_SM;
     fs_ranges_register(&s->ranges, &plan->program);
     fs_trace_begin(s->ranges.name[FS_RANGE_OPEN], plan->arena_bytes);
@@ -434,15 +461,17 @@ static fs_status launch_frame(fs_cuda_session *s, fs_slot *slot, const fs_planes
 }
 
 static fs_status bring_out(fs_cuda_session *s, fs_slot *slot) {
-    if (slot->outputs.memory == FS_MEMORY_DEVICE) return FS_OK;
+    const bool device = slot->outputs.memory == FS_MEMORY_DEVICE;
+    if (device && slot->done == NULL) return FS_OK;
     FS_CUDA(cudaStreamWaitEvent(s->download, slot->computed, 0), "waiting for the frame");
-    FS_TRY(fs_slot_download(slot, s->graph, s->download));
+    if (!device) FS_TRY(fs_slot_download(slot, s->graph, s->download));
+    FS_TRY(fs_slot_tell(slot, s->download)); // not on the compute stream, which may be the caller's
     return fs_cuda_status(cudaEventRecord(slot->out, s->download), "recording the results");
 }
 
 static fs_status submit(fs_cuda_session *s, fs_slot *slot, uint64_t number) {
     fs_planes planes;
-    if (slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_planes(slot, s->graph));
+    FS_TRY(fs_slot_need(slot, s->graph));
     if (s->profiles) FS_TRY(fs_marks_start(&s->marks, s->compute));
     fs_trace_begin(s->ranges.name[FS_RANGE_UPLOAD], number);
     fs_status status = bring_in(s, slot, &planes);
@@ -473,14 +502,19 @@ fs_status fs_cuda_session_submit(fs_cuda_session *s, const fs_frame *frame, cons
         return fs_fail(FS_ERR_STATE, "%d frames are in flight already: wait for one first", s->in_flight);
     const uint64_t number = s->submitted + 1;
     fs_slot *slot = slot_of(s, number);
-    slot->given = *frame, slot->outputs = *outputs;
+    slot->given = *frame, slot->outputs = *outputs, slot->ticket = number;
+    slot->height = s->graph->height, slot->width = s->graph->width;
     int before;
     FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
+    atomic_store(&slot->state, FS_SLOT_QUEUED);
     fs_trace_begin(s->ranges.name[FS_RANGE_SUBMIT], number);
     fs_ranges_mark(&s->ranges, frame, outputs, s->graph);
     const fs_status status = submit(s, slot, number);
     fs_trace_end();
-    if (status != FS_OK) settle(s);
+    if (status != FS_OK) {
+        atomic_store(&slot->state, FS_SLOT_OVER); // nobody is told of a frame that was not taken
+        settle(s);
+    }
     fs_device_leave(s->engine->device.ordinal, before);
     if (status != FS_OK) return status;
     s->submitted = number;
@@ -511,12 +545,15 @@ static fs_status wait_event(cudaEvent_t event, int64_t deadline, uint64_t ticket
     }
 }
 
+// Frames up to `last` are over, and nothing of them runs any more.
+static void end_frames(fs_cuda_session *s, uint64_t last, fs_status status) {
+    for (; s->waited < last; s->waited++) fs_slot_end(slot_of(s, s->waited + 1), status);
+}
+
 static fs_status wait_frames(fs_cuda_session *s, uint64_t ticket, int64_t deadline) {
-    for (uint64_t f = s->waited + 1; f <= ticket; f++) {
-        const fs_slot *slot = slot_of(s, f);
-        FS_TRY(wait_event(slot->outputs.memory == FS_MEMORY_DEVICE ? slot->computed : slot->out, deadline, ticket));
-    }
-    for (uint64_t f = s->waited + 1; f <= ticket; f++) fs_slot_deliver(slot_of(s, f), s->graph);
+    for (uint64_t f = s->waited + 1; f <= ticket; f++)
+        FS_TRY(wait_event(fs_slot_last(slot_of(s, f)), deadline, ticket));
+    end_frames(s, ticket, FS_OK);
     return FS_OK;
 }
 
@@ -537,8 +574,29 @@ fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t time
     // A frame that failed is over: its slot must become free, so nothing of it may still run.
     if (status != FS_OK && status != FS_ERR_TIMEOUT) settle(s);
     fs_device_leave(s->engine->device.ordinal, before);
-    if (status != FS_ERR_TIMEOUT) s->waited = ticket;
-    return status;
+    if (status == FS_ERR_TIMEOUT) return status;
+    end_frames(s, ticket, status);
+    const fs_status outcome = (fs_status)atomic_load(&slot_of(s, ticket)->outcome);
+    if (outcome == FS_ERR_CANCELLED)
+        return fs_fail(outcome, "frame %llu was cancelled before it began", (unsigned long long)ticket);
+    return outcome;
+}
+
+// Nothing can be taken out of a stream. What is not handed over yet can be kept from it; the oldest frame that is not
+// done counts as begun. From the latest to the oldest, so that none is handed over after one that was cancelled.
+void fs_cuda_session_cancel(fs_cuda_session *s) {
+    int before;
+    fs_device_enter_anyway(s->engine->device.ordinal, &before);
+    uint64_t begun = s->waited + 1;
+    while (begun < s->submitted && cudaEventQuery(fs_slot_last(slot_of(s, begun))) == cudaSuccess) begun++;
+    cudaGetLastError(); // "not ready" is recorded as if it were a failure
+    fs_device_leave(s->engine->device.ordinal, before);
+    for (uint64_t f = s->submitted; f > begun; f--) {
+        fs_slot *slot = slot_of(s, f);
+        int state = FS_SLOT_QUEUED;
+        if (slot->outputs.memory == FS_MEMORY_HOST)
+            atomic_compare_exchange_strong(&slot->state, &state, FS_SLOT_CANCELLED);
+    }
 }
 
 static fs_status open_marks(fs_cuda_session *s, fs_span *spans) {
@@ -570,31 +628,34 @@ bool fs_cuda_session_replays(const fs_cuda_session *s) {
 }
 
 void fs_cuda_session_memory(const fs_cuda_session *s, fs_session_memory *memory) {
-    const size_t pixels = (size_t)s->graph->height * (size_t)s->graph->width;
     memory->arena = s->plan->arena_bytes;
     memory->scratch = s->device_bytes - memory->arena;
     memory->host = s->pinned_bytes + sizeof *s;
     memory->threads = 0;
     for (int i = 0; i < s->in_flight; i++) {
-        memory->scratch += s->slot[i].large_bytes;
-        memory->host += s->slot[i].large_bytes;
-        const size_t logits = pixels * (size_t)s->graph->model.classes * sizeof(float);
-        if (s->slot[i].logits) memory->scratch += logits;
-        if (s->slot[i].pinned_logits) memory->host += logits;
-        if (s->slot[i].confidence) memory->scratch += pixels;
-        if (s->slot[i].pinned_confidence) memory->host += pixels;
+        memory->scratch += fs_slot_device_bytes(&s->slot[i]);
+        memory->host += fs_slot_pinned_bytes(&s->slot[i]);
     }
 }
 
 void fs_cuda_session_close(fs_cuda_session *s) {
     if (s == NULL) return;
+    fs_cuda_session_cancel(s);
     int before;
     fs_device_enter_anyway(s->engine->device.ordinal, &before);
     // The caller's stream may have other work behind our frames: wait for the frames alone.
-    for (uint64_t f = s->waited + 1; f <= s->submitted; f++) cudaEventSynchronize(slot_of(s, f)->computed);
+    cudaError_t error = cudaSuccess;
+    for (uint64_t f = s->waited + 1; f <= s->submitted; f++) {
+        const cudaError_t failed = cudaEventSynchronize(slot_of(s, f)->computed);
+        if (error == cudaSuccess) error = failed;
+    }
     cudaStream_t const streams[3] = {s->upload, s->own, s->download};
     for (int i = 0; i < 3; i++)
-        if (streams[i]) cudaStreamSynchronize(streams[i]);
+        if (streams[i]) {
+            const cudaError_t failed = cudaStreamSynchronize(streams[i]);
+            if (error == cudaSuccess) error = failed;
+        }
+    if (s->submitted > s->waited) end_frames(s, s->submitted, fs_cuda_status(error, "closing the session"));
     for (int i = 0; i < s->in_flight; i++) fs_slot_close(&s->slot[i]);
     fs_marks_close(&s->marks);
     fs_capture_free(&s->capture);

@@ -82,68 +82,126 @@ fs_status fs_slot_upload_map(fs_slot *s, cudaStream_t stream, bool *copied) {
     return FS_OK;
 }
 
-static size_t logits_bytes(const fs_graph *g) {
-    return (size_t)g->model.classes * (size_t)g->height * (size_t)g->width * sizeof(float);
-}
+// A result as the caller sees it: rows of bytes.
+typedef struct extent {
+    uint8_t *caller; // NULL: not asked for
+    size_t rows, row, stride;
+} extent;
 
-static size_t pixels_of(const fs_graph *g) {
-    return (size_t)g->height * (size_t)g->width;
-}
-
-fs_status fs_slot_need_planes(fs_slot *s, const fs_graph *g) {
-    const bool staged = s->outputs.memory == FS_MEMORY_HOST;
-    if (s->outputs.logits) {
-        const size_t bytes = logits_bytes(g);
-        if (s->logits == NULL) FS_CUDA(cudaMalloc((void **)&s->logits, bytes), "allocating memory for logits");
-        if (staged && s->pinned_logits == NULL)
-            FS_CUDA(cudaHostAlloc((void **)&s->pinned_logits, bytes, 0), "allocating pinned memory for logits");
+static extent extent_of(const fs_slot *s, const fs_graph *g, fs_result kind) {
+    const fs_outputs *o = &s->outputs;
+    const size_t h = (size_t)s->height, w = (size_t)s->width, classes = (size_t)g->model.classes;
+    switch (kind) {
+    case FS_RESULT_LABELS: return (extent){o->labels, h, w, o->labels_stride};
+    case FS_RESULT_CONFIDENCE: return (extent){o->confidence, h, w, o->confidence_stride};
+    case FS_RESULT_LOGITS: {
+        const size_t bytes = classes * h * w * sizeof(float);
+        return (extent){(uint8_t *)o->logits, 1, bytes, bytes};
     }
-    if (s->outputs.confidence) {
-        if (s->confidence == NULL)
-            FS_CUDA(cudaMalloc((void **)&s->confidence, pixels_of(g)), "allocating memory for confidence");
-        if (staged && s->pinned_confidence == NULL)
-            FS_CUDA(cudaHostAlloc((void **)&s->pinned_confidence, pixels_of(g), 0),
-                    "allocating pinned memory for confidence");
+    case FS_RESULT_HISTOGRAM: {
+        const size_t bytes = classes * sizeof(uint32_t);
+        return (extent){(uint8_t *)o->histogram, 1, bytes, bytes};
+    }
+    case FS_RESULTS: break;
+    }
+    return (extent){0};
+}
+
+bool fs_slot_tallies(const fs_slot *s) {
+    return s->outputs.histogram != NULL;
+}
+
+// Whether a result exists in the slot's own device memory.
+static bool is_staged(const fs_slot *s, const extent *e, fs_result kind) {
+    if (e->caller) return s->outputs.memory != FS_MEMORY_DEVICE;
+    return kind == FS_RESULT_LABELS && fs_slot_tallies(s);
+}
+
+fs_status fs_slot_need(fs_slot *s, const fs_graph *g) {
+    for (int kind = 0; kind < FS_RESULTS; kind++) {
+        const extent e = extent_of(s, g, (fs_result)kind);
+        fs_staging *staging = &s->result[kind];
+        const size_t bytes = e.rows * e.row;
+        if (!is_staged(s, &e, (fs_result)kind)) continue;
+        if (bytes > staging->device_room) {
+            uint8_t *made;
+            FS_CUDA(cudaMalloc((void **)&made, bytes), "allocating memory for an output");
+            if (staging->device_room > staging->device_lent) cudaFree(staging->device);
+            staging->device = made, staging->device_room = bytes, staging->device_lent = 0;
+        }
+        if (e.caller && s->outputs.memory == FS_MEMORY_HOST && bytes > staging->pinned_room) {
+            uint8_t *made;
+            FS_CUDA(cudaHostAlloc((void **)&made, bytes, 0), "allocating pinned memory for an output");
+            if (staging->pinned_room > staging->pinned_lent) cudaFreeHost(staging->pinned);
+            staging->pinned = made, staging->pinned_room = bytes, staging->pinned_lent = 0;
+        }
     }
     return FS_OK;
 }
 
-// A plane of bytes to the caller's pinned memory, or to ours.
-static cudaError_t download_bytes(const fs_slot *s, const fs_graph *g, uint8_t *caller, size_t stride, uint8_t *ours,
-                                  const uint8_t *from, cudaStream_t stream) {
-    const size_t width = (size_t)g->width, height = (size_t)g->height;
-    const bool pinned = s->outputs.memory == FS_MEMORY_PINNED;
-    uint8_t *to = pinned ? caller : ours;
-    return pinned && stride != width
-               ? cudaMemcpy2DAsync(to, stride, from, width, width, height, cudaMemcpyDeviceToHost, stream)
-               : cudaMemcpyAsync(to, from, width * height, cudaMemcpyDeviceToHost, stream);
+void *fs_slot_target(const fs_slot *s, const fs_graph *g, fs_result kind, long long *stride) {
+    const extent e = extent_of(s, g, kind);
+    const bool staged = is_staged(s, &e, kind);
+    *stride = (long long)(staged ? e.row : e.stride);
+    return staged ? s->result[kind].device : e.caller;
 }
 
 fs_status fs_slot_download(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
-    const fs_outputs *o = &s->outputs;
-    if (o->labels)
-        FS_CUDA(download_bytes(s, g, o->labels, o->labels_stride, s->pinned_labels, s->labels, stream),
-                "downloading the labels");
-    if (o->confidence)
-        FS_CUDA(download_bytes(s, g, o->confidence, o->confidence_stride, s->pinned_confidence, s->confidence, stream),
-                "downloading the confidence");
-    if (o->logits) {
-        float *to = o->memory == FS_MEMORY_PINNED ? o->logits : s->pinned_logits;
-        FS_CUDA(cudaMemcpyAsync(to, s->logits, logits_bytes(g), cudaMemcpyDeviceToHost, stream),
-                "downloading the logits");
+    for (int kind = 0; kind < FS_RESULTS; kind++) {
+        const extent e = extent_of(s, g, (fs_result)kind);
+        if (e.caller == NULL) continue;
+        const bool pinned = s->outputs.memory == FS_MEMORY_PINNED;
+        uint8_t *to = pinned ? e.caller : s->result[kind].pinned;
+        const uint8_t *from = s->result[kind].device;
+        FS_CUDA(pinned && e.stride != e.row
+                    ? cudaMemcpy2DAsync(to, e.stride, from, e.row, e.row, e.rows, cudaMemcpyDeviceToHost, stream)
+                    : cudaMemcpyAsync(to, from, e.row * e.rows, cudaMemcpyDeviceToHost, stream),
+                "downloading the results");
     }
     return FS_OK;
 }
 
-void fs_slot_deliver(const fs_slot *s, const fs_graph *g) {
-    const fs_outputs *o = &s->outputs;
-    if (o->memory != FS_MEMORY_HOST) return;
-    if (o->logits) memcpy(o->logits, s->pinned_logits, logits_bytes(g));
-    if (o->labels)
-        copy_rows(o->labels, o->labels_stride, s->pinned_labels, (size_t)g->width, (size_t)g->width, (size_t)g->height);
-    if (o->confidence)
-        copy_rows(o->confidence, o->confidence_stride, s->pinned_confidence, (size_t)g->width, (size_t)g->width,
-                  (size_t)g->height);
+size_t fs_slot_device_bytes(const fs_slot *s) {
+    size_t bytes = s->large_bytes;
+    for (int kind = 0; kind < FS_RESULTS; kind++) bytes += s->result[kind].device_room - s->result[kind].device_lent;
+    return bytes;
+}
+
+size_t fs_slot_pinned_bytes(const fs_slot *s) {
+    size_t bytes = s->large_bytes;
+    for (int kind = 0; kind < FS_RESULTS; kind++) bytes += s->result[kind].pinned_room - s->result[kind].pinned_lent;
+    return bytes;
+}
+
+static void deliver(const fs_slot *s) {
+    if (s->outputs.memory != FS_MEMORY_HOST) return;
+    for (int kind = 0; kind < FS_RESULTS; kind++) {
+        const extent e = extent_of(s, s->graph, (fs_result)kind);
+        if (e.caller) copy_rows(e.caller, e.stride, s->result[kind].pinned, e.row, e.row, e.rows);
+    }
+}
+
+void fs_slot_end(fs_slot *s, fs_status status) {
+    const int state = atomic_exchange(&s->state, FS_SLOT_OVER);
+    if (state == FS_SLOT_OVER) return;
+    if (state == FS_SLOT_CANCELLED) status = FS_ERR_CANCELLED;
+    if (status == FS_OK) deliver(s);
+    atomic_store(&s->outcome, status);
+    if (s->done) s->done(s->done_user, s->ticket, status);
+}
+
+// The driver does not call it after a failure of the device.
+static void CUDART_CB ended(void *slot) {
+    fs_slot_end(slot, FS_OK);
+}
+
+fs_status fs_slot_tell(fs_slot *s, cudaStream_t stream) {
+    if (s->done == NULL) return FS_OK;
+    return fs_cuda_status(cudaLaunchHostFunc(stream, ended, s), "enqueueing the callback");
+}
+
+cudaEvent_t fs_slot_last(const fs_slot *s) {
+    return s->outputs.memory == FS_MEMORY_DEVICE && s->done == NULL ? s->computed : s->out;
 }
 
 void fs_slot_close(fs_slot *s) {
@@ -153,8 +211,9 @@ void fs_slot_close(fs_slot *s) {
     if (s->out) cudaEventDestroy(s->out);
     if (s->large_frame) cudaFree(s->large_frame);
     if (s->large_pinned) cudaFreeHost(s->large_pinned);
-    if (s->logits) cudaFree(s->logits);
-    if (s->pinned_logits) cudaFreeHost(s->pinned_logits);
-    if (s->confidence) cudaFree(s->confidence);
-    if (s->pinned_confidence) cudaFreeHost(s->pinned_confidence);
+    for (int kind = 0; kind < FS_RESULTS; kind++) {
+        const fs_staging *r = &s->result[kind];
+        if (r->device_room > r->device_lent) cudaFree(r->device);
+        if (r->pinned_room > r->pinned_lent) cudaFreeHost(r->pinned);
+    }
 }

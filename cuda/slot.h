@@ -2,27 +2,54 @@
 #ifndef FS_CUDA_SLOT_H
 #define FS_CUDA_SLOT_H
 
+#include <stdatomic.h>
+
 #include "cuda/replay.h"
 #include "runtime/backend.h"
 
+// What a frame may ask for.
+typedef enum fs_result {
+    FS_RESULT_LABELS,
+    FS_RESULT_LOGITS,
+    FS_RESULT_CONFIDENCE,
+    FS_RESULT_HISTOGRAM,
+    FS_RESULTS
+} fs_result;
+
+// A result on its way: where the kernels write it, and where it waits for the caller. Made when first needed and grown,
+// but for labels of the network's size, whose memory is lent by the session's blocks.
+typedef struct fs_staging {
+    uint8_t *device, *pinned;
+    size_t device_room, pinned_room; // bytes
+    size_t device_lent, pinned_lent; // of the room: not ours to free
+} fs_staging;
+
+// OVER: told and handed over, or empty. Whoever takes a slot to OVER does both.
+typedef enum fs_slot_state { FS_SLOT_OVER, FS_SLOT_QUEUED, FS_SLOT_CANCELLED } fs_slot_state;
+
 typedef struct fs_slot {
-    // Device and pinned memory, parts of the session's blocks: a host frame's bytes, labels, the label map.
+    // Device and pinned memory, parts of the session's blocks: a host frame's bytes, the label map.
     uint8_t *frame, *pinned_frame;
     size_t frame_bytes; // room
-    uint8_t *labels, *pinned_labels;
     uint8_t *map, *pinned_map;
     bool map_known;
-    // Made when first needed, because few need them: for host frames larger than the room, and for logits and
-    // confidence to the host.
+    // Made when first needed: for host frames larger than the room.
     uint8_t *large_frame, *large_pinned;
     size_t large_bytes;
-    float *logits, *pinned_logits;
-    uint8_t *confidence, *pinned_confidence;
+    fs_staging result[FS_RESULTS];
     cudaEvent_t in, computed, out; // upload done; kernels done; results at hand
     fs_replay replay;
     // Of the frame that is in it.
     fs_frame given;
     fs_outputs outputs;
+    int height, width; // of the outputs
+    uint64_t ticket;
+    // fs_slot_state, and how the frame ended (fs_status). With a callback the driver's thread writes them, too.
+    atomic_int state, outcome;
+    // Of the session.
+    const fs_graph *graph;
+    fs_done_fn done; // NULL: nobody is told
+    void *done_user;
 } fs_slot;
 
 // Where a frame's planes are on the device once they are there: the caller's own memory, or the slot's with rows
@@ -40,11 +67,24 @@ fs_status fs_slot_upload(fs_slot *slot, cudaStream_t stream, fs_planes *planes, 
 fs_status fs_slot_upload_map(fs_slot *slot, cudaStream_t stream, bool *copied);
 // Enqueues what brings results to the host.
 fs_status fs_slot_download(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
-// Hands results over to the caller's memory once they are at hand. Nothing of it can fail, so that host memory is
-// written by frames that succeed and by no other.
-void fs_slot_deliver(const fs_slot *slot, const fs_graph *graph);
-// Memory for logits and confidence on their way to the host, where the frame asks for them.
-fs_status fs_slot_need_planes(fs_slot *slot, const fs_graph *graph);
+// Whether the classes are needed for more than to be handed over: then they are mapped after that, and exist even where
+// the frame asks for no labels.
+bool fs_slot_tallies(const fs_slot *slot);
+// Memory for what the frame asks for, where it is not there yet. Once for each kind and larger size, so not on the
+// steady path.
+fs_status fs_slot_need(fs_slot *slot, const fs_graph *graph);
+// Where a kernel writes a result, and the bytes from one row to the next; NULL when the frame does not need it.
+void *fs_slot_target(const fs_slot *slot, const fs_graph *graph, fs_result kind, long long *stride);
+size_t fs_slot_device_bytes(const fs_slot *slot); // beside the session's blocks
+size_t fs_slot_pinned_bytes(const fs_slot *slot);
+// Enqueues fs_slot_end behind the results, when somebody is to be told.
+fs_status fs_slot_tell(fs_slot *slot, cudaStream_t stream);
+// Ends the frame, once, however often it is called: hands results over to the caller's memory when `status` is FS_OK
+// and it was not cancelled, and tells of it. Results must be at hand. Nothing of the handing over can fail, so that
+// host memory is written by frames that succeed and by no other.
+void fs_slot_end(fs_slot *slot, fs_status status);
+// The event behind all that the frame does.
+cudaEvent_t fs_slot_last(const fs_slot *slot);
 void fs_slot_close(fs_slot *slot);
 
 #endif

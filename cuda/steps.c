@@ -223,6 +223,23 @@ static void add_op(fs_builder *b, int index, const fs_step *step) {
     }
 }
 
+// What is made of the classes.
+static void add_tally(fs_builder *b) {
+    const int classes = b->graph->model.classes;
+    b->scratch_used = 0;
+    uint32_t *partial = fs_build_scratch(b, FS_K_TALLY_BLOCKS * (size_t)classes * sizeof *partial);
+    for (int stage = 0; stage < 2; stage++) {
+        *(stage == 0 ? &b->nodes->tally : &b->nodes->total) = b->nodes->count;
+        fs_node *n = fs_build_node(b, FS_FAMILY_TALLY, b->plan->program.steps - 1);
+        n->route = FS_EVERY_ROUTE;
+        n->p.tally = (fs_tally_params){.height = b->graph->height,
+                                       .width = b->graph->width,
+                                       .classes = classes,
+                                       .stage = stage,
+                                       .partial = partial};
+    }
+}
+
 // Full-size logits from the 1/8-size ones, for those who ask for them.
 static void add_planes(fs_builder *b) {
     const fs_map logits = fs_build_map(b, b->graph->logits);
@@ -275,6 +292,7 @@ fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs
         nodes->routes[i] = 1;
         if (half) fs_build_routes(&b, i, step);
     }
+    add_tally(&b);
     add_planes(&b);
     for (int i = 0; i < plan->program.steps; i++) fs_nodes_take(nodes, i, 0);
     return FS_OK;

@@ -1,8 +1,11 @@
-// Public calls on sessions: options, frames, outputs, submit and wait, plan. Validates; backends do not.
+// Public calls on sessions: options, frames, submit and wait, plan. Validates; backends do not.
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/engine.h"
+#include "host/outputs.h"
 #include "runtime/base/mem.h"
 
 struct fscnn_session {
@@ -10,6 +13,9 @@ struct fscnn_session {
     fs_plan *plan; // large, so apart
     void *state;   // the backend's session
     int in_flight;
+    fscnn_done_fn done; // NULL: nobody is told
+    void *done_user;
+    atomic_uintptr_t telling; // the thread that is in `done`, 0 for none
 };
 
 void fscnn_session_options_init(fscnn_session_options *options) {
@@ -41,6 +47,29 @@ static fs_status build_plan(const fscnn_engine *e, int width, int height, fs_pla
     return fs_plan_build(plan, &e->model, height ? height : 1024, width ? width : 2048, &options);
 }
 
+// ---- The completion callback ----
+
+// Called by the backend. Remembers the thread, so that calls from inside the callback are known.
+static void tell(void *user, uint64_t ticket, fs_status status) {
+    fscnn_session *s = user;
+    char words[512];
+    if (status != FS_OK) snprintf(words, sizeof words, "%s", fs_error_text());
+    if (status == FS_ERR_CANCELLED)
+        fs_fail(status, "frame %llu was cancelled before it began", (unsigned long long)ticket);
+    atomic_store(&s->telling, (uintptr_t)pthread_self());
+    s->done(s->done_user, ticket, (fscnn_status)status);
+    atomic_store(&s->telling, 0);
+    if (status != FS_OK) fs_fail(status, "%s", words); // a call further up has yet to return
+}
+
+// Why `call` may not go on: this thread is in the callback of the session, which it would wait for.
+static fs_status not_in_callback(const fscnn_session *s, const char *call) {
+    if (s->done == NULL || atomic_load(&s->telling) != (uintptr_t)pthread_self()) return FS_OK;
+    return fs_fail(FS_ERR_STATE, "%s: not from inside the completion callback of the same session", call);
+}
+
+// ---- Opening and closing ----
+
 static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) {
     const fscnn_engine *e = s->engine;
     if (o->threads < 0 || o->threads > 256)
@@ -55,8 +84,14 @@ static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) 
     s->plan = fs_calloc(1, sizeof *s->plan);
     if (s->plan == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the plan");
     FS_TRY(build_plan(e, o->width, o->height, s->plan));
-    const fs_session_config config = {
-        .threads = o->threads, .in_flight = s->in_flight, .tune = o->tune, .eager = o->eager != 0, .stream = o->stream};
+    s->done = o->done, s->done_user = o->done_user;
+    const fs_session_config config = {.threads = o->threads,
+                                      .in_flight = s->in_flight,
+                                      .tune = o->tune,
+                                      .eager = o->eager != 0,
+                                      .stream = o->stream,
+                                      .done = o->done ? tell : NULL,
+                                      .done_user = s};
     return e->backend->session_open(e->state, s->plan, &config, &s->state);
 }
 
@@ -86,6 +121,7 @@ fscnn_status fscnn_session_open(fscnn_engine *engine, const fscnn_session_option
 void fscnn_session_close(fscnn_session **session) {
     if (session == NULL || *session == NULL) return;
     fscnn_session *s = *session;
+    if (not_in_callback(s, "fscnn_session_close") != FS_OK) return;
     s->engine->backend->session_close(s->state);
     fs_engine_release(s->engine);
     fs_free(s->plan);
@@ -164,45 +200,14 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
     return s->engine->backend->accepts(frame, &s->plan->program.graph);
 }
 
-static fs_status check_stride(const fscnn_session *s, size_t stride, const char *name) {
-    const fs_graph *g = &s->plan->program.graph;
-    if (stride != 0 && stride < (size_t)g->width)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes, a row has %d", name, stride, g->width);
-    if (stride > PTRDIFF_MAX / (size_t)g->height)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes: no memory holds that many rows", name, stride);
-    return FS_OK;
-}
-
-static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *given, fs_outputs *outputs) {
-    fscnn_outputs o;
-    FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
-    const size_t width = (size_t)s->plan->program.graph.width;
-    if (o.labels == NULL && o.logits == NULL && o.confidence == NULL)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits or confidence");
-    FS_TRY(check_stride(s, o.labels_stride, "labels_stride"));
-    FS_TRY(check_stride(s, o.confidence_stride, "confidence_stride"));
-    if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
-    if (o.memory == FSCNN_MEMORY_DEVICE && !s->engine->backend->device)
-        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend writes host memory; set outputs.memory to it",
-                       s->engine->backend->name);
-    *outputs = (fs_outputs){.memory = o.memory,
-                            .labels = o.labels,
-                            .labels_stride = o.labels_stride ? o.labels_stride : width,
-                            .labels_map = o.labels_map,
-                            .logits = o.logits,
-                            .confidence = o.confidence,
-                            .confidence_stride = o.confidence_stride ? o.confidence_stride : width};
-    return FS_OK;
-}
-
 static fs_status submit(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs, uint64_t *ticket) {
     if (s == NULL || frame == NULL || outputs == NULL || ticket == NULL)
         return fs_fail(FS_ERR_ARGUMENT, "session, frame, outputs and ticket must not be NULL");
+    FS_TRY(not_in_callback(s, "fscnn_submit"));
     fs_frame f;
     fs_outputs o;
     FS_TRY(check_frame(s, frame, &f));
-    FS_TRY(check_outputs(s, outputs, &o));
+    FS_TRY(fs_outputs_check(s->engine, &s->plan->program.graph, outputs, &o));
     return s->engine->backend->submit(s->state, &f, &o, ticket);
 }
 
@@ -210,9 +215,25 @@ fscnn_status fscnn_submit(fscnn_session *s, const fscnn_frame *frame, const fscn
     return (fscnn_status)submit(s, frame, outputs, ticket);
 }
 
+static fs_status wait_for(fscnn_session *s, uint64_t ticket, int64_t timeout_ns, const char *call) {
+    if (s == NULL) return fs_fail(FS_ERR_ARGUMENT, "%s: session is NULL", call);
+    FS_TRY(not_in_callback(s, call));
+    return s->engine->backend->wait(s->state, ticket, timeout_ns);
+}
+
 fscnn_status fscnn_wait(fscnn_session *s, uint64_t ticket, int64_t timeout_ns) {
-    if (s == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_wait: session is NULL");
-    return (fscnn_status)s->engine->backend->wait(s->state, ticket, timeout_ns);
+    return (fscnn_status)wait_for(s, ticket, timeout_ns, "fscnn_wait");
+}
+
+fscnn_status fscnn_poll(fscnn_session *s, uint64_t ticket) {
+    return (fscnn_status)wait_for(s, ticket, 0, "fscnn_poll");
+}
+
+fscnn_status fscnn_cancel(fscnn_session *s) {
+    if (s == NULL) return (fscnn_status)fs_fail(FS_ERR_ARGUMENT, "fscnn_cancel: session is NULL");
+    const fs_status status = not_in_callback(s, "fscnn_cancel");
+    if (status == FS_OK) s->engine->backend->cancel(s->state);
+    return (fscnn_status)status;
 }
 
 fscnn_status fscnn_run(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs) {
@@ -227,12 +248,13 @@ static fs_status profile(fscnn_session *s, const fscnn_frame *frame, const fscnn
                          fscnn_step_time *times, int count) {
     if (s == NULL || frame == NULL || outputs == NULL || times == NULL)
         return fs_fail(FS_ERR_ARGUMENT, "session, frame, outputs and times must not be NULL");
+    FS_TRY(not_in_callback(s, "fscnn_session_profile"));
     const int steps = s->plan->program.steps;
     if (count != steps) return fs_fail(FS_ERR_ARGUMENT, "count is %d, the session has %d steps", count, steps);
     fs_frame f;
     fs_outputs o;
     FS_TRY(check_frame(s, frame, &f));
-    FS_TRY(check_outputs(s, outputs, &o));
+    FS_TRY(fs_outputs_check(s->engine, &s->plan->program.graph, outputs, &o));
     fs_span spans[FS_MAX_OPS];
     FS_TRY(s->engine->backend->profile(s->state, &f, &o, spans));
     for (int i = 0; i < steps; i++) times[i] = (fscnn_step_time){1e6 * spans[i].begin, 1e6 * spans[i].end};
@@ -329,8 +351,10 @@ static fs_status describe(const char *weights, const fscnn_engine_options *engin
     FS_TRY(fs_engine_choose(engine_options, true, e, &config));
     fs_weights bound = {0};
     FS_TRY(fs_engine_weights(weights, NULL, 0, &bound, &e->labels));
+    const fs_status fits = fs_engine_settle(e, weights, &bound, &config);
     e->model = bound.model;
     fs_weights_free(&bound);
+    FS_TRY(fits);
     FS_TRY(build_plan(e, o->width, o->height, plan));
     return print_plan(plan, format, device ? device : e->backend->roofline, text);
 }

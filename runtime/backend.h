@@ -7,7 +7,7 @@
 
 #include "runtime/plan.h"
 
-enum { FS_BACKEND_ABI = 3 };
+enum { FS_BACKEND_ABI = 4 };
 
 typedef enum fs_format {
     FS_RGB8 = 1,
@@ -40,6 +40,7 @@ typedef struct fs_outputs {
     int memory;    // of what is written; labels_map is host memory always
     uint8_t *confidence;
     size_t confidence_stride; // bytes
+    uint32_t *histogram;      // [classes]: pixels of each class, before the map
 } fs_outputs;
 
 typedef struct fs_probe {
@@ -48,6 +49,7 @@ typedef struct fs_probe {
     char detail[512];    // libraries and precisions, or why not and what to do
     unsigned precisions; // bit 1 << fs_precision for each it can run
     fs_precision best;   // what AUTO becomes
+    char kind[32];       // of machine, as admissions of int8 name it ("avx512bf16"); "" where there are none
 } fs_probe;
 
 // Whose convolutions run. ANY: our own on the CPU, our own or cuDNN's by measurement on CUDA. The providers round
@@ -60,14 +62,19 @@ typedef struct fs_engine_config {
     fs_provider provider;
 } fs_engine_config;
 
+// As fscnn_done_fn.
+typedef void (*fs_done_fn)(void *user, uint64_t ticket, fs_status status);
+
 typedef struct fs_session_config {
     int threads;   // 0: all cores
     int in_flight; // >= 1
     // 0: time the tactics; -1: take the first; more: as 0, over so many runs of each. -2 - R, for tests: CUDA takes
     // route R of each step, or its last
     int tune;
-    bool eager;   // CUDA: launch step by step instead of replaying a captured graph
-    void *stream; // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
+    bool eager;      // CUDA: launch step by step instead of replaying a captured graph
+    void *stream;    // CUDA: the caller's cudaStream_t to compute on, NULL for one of the session's own
+    fs_done_fn done; // called when a frame is over; NULL: nobody is told
+    void *done_user;
 } fs_session_config;
 
 typedef struct fs_session_memory {
@@ -111,12 +118,13 @@ typedef struct fs_backend {
 
     // Fills plan->tactic. The plan outlives the session.
     fs_status (*session_open)(void *engine, fs_plan *plan, const fs_session_config *config, void **session);
-    void (*session_close)(void *session); // waits for frames in flight
+    void (*session_close)(void *session); // cancels what has not begun, waits for the rest
     void (*session_memory)(const void *session, fs_session_memory *memory);
 
-    // As fscnn_submit and fscnn_wait.
+    // As fscnn_submit, fscnn_wait and fscnn_cancel.
     fs_status (*submit)(void *session, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket);
     fs_status (*wait)(void *session, uint64_t ticket, int64_t timeout_ns);
+    void (*cancel)(void *session);
 
     // As fscnn_session_profile; `spans` by step.
     fs_status (*profile)(void *session, const fs_frame *frame, const fs_outputs *outputs, fs_span *spans);

@@ -57,5 +57,6 @@ size_t fs_outputs_bytes(const fs_outputs *o, const fs_graph *g) {
     if (o->labels) bytes += pixels;
     if (o->logits) bytes += pixels * (size_t)g->model.classes * sizeof(float);
     if (o->confidence) bytes += pixels;
+    if (o->histogram) bytes += (size_t)g->model.classes * sizeof *o->histogram;
     return bytes;
 }

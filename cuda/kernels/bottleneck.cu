@@ -63,6 +63,7 @@ template <int cin, int cout, int stride> FS_KERNEL(THREADS, 1) bottleneck(const 
         fs_expand_load_weights(weights, p.expand, p.dw, warp, lane);
         fs_dependency_wait(); // weights are nobody's output
         fs_expand_copy_input<Tile>(p.in, place, shared, thread, THREADS);
+        fs_dependency_release();
         fs_async_wait<0>();
         __syncthreads();
 #pragma unroll 1

@@ -231,6 +231,22 @@ typedef struct fs_argmax_params {
 } fs_argmax_params;
 bool fs_launch_argmax(const fs_argmax_params *p, int sm, int variant, fs_launch *launch);
 
+// ---- tally.cu: what follows the labels ------------------------------------------------------------------------------
+
+enum { FS_K_TALLY_BLOCKS = 128 };
+
+// Stage 0 reads classes below `classes` (at most 256), any alignment and stride. With partial ([FS_K_TALLY_BLOCKS]
+// [classes]) it counts them; with map it replaces each by its entry, in place. Stage 1: histogram[classes] from
+// partial.
+typedef struct fs_tally_params {
+    uint8_t *labels; // [height][stride]
+    long long stride;
+    int height, width, classes, stage;
+    const uint8_t *map;
+    uint32_t *partial, *histogram;
+} fs_tally_params;
+bool fs_launch_tally(const fs_tally_params *p, int sm, int variant, fs_launch *launch);
+
 #ifdef __cplusplus
 }
 #endif

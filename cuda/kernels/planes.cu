@@ -33,6 +33,7 @@ FS_DEVICE float4 mix4(const Corners &at, int k) {
 
 template <typename Out> FS_KERNEL(THREADS, 4) head_planes(const FS_PARAM fs_head_planes_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     const int x = static_cast<int>(blockIdx.x) * THREADS + static_cast<int>(threadIdx.x), y = blockIdx.y;
     if (x >= p.width) return;
     const int classes = p.logits.c, pitch = p.logits.pitch;

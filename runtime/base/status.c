@@ -18,6 +18,7 @@ const char *fs_status_name(fs_status status) {
     case FS_ERR_STATE: return "state";
     case FS_ERR_UNSUPPORTED: return "unsupported";
     case FS_ERR_TIMEOUT: return "timeout";
+    case FS_ERR_CANCELLED: return "cancelled";
     case FS_ERR_IO: return "io";
     case FS_ERR_FORMAT: return "format";
     case FS_ERR_WEIGHTS: return "weights";

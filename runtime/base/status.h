@@ -10,6 +10,7 @@ typedef enum fs_status {
     FS_ERR_STATE = 2,       // right call, wrong moment
     FS_ERR_UNSUPPORTED = 3, // valid, but this build or backend cannot do it
     FS_ERR_TIMEOUT = 4,     // the wait ended before the work did
+    FS_ERR_CANCELLED = 5,   // taken back before it began
     FS_ERR_IO = 10,         // cannot open, read or write
     FS_ERR_FORMAT = 11,     // not the format it claims to be, truncated or damaged
     FS_ERR_WEIGHTS = 12,    // a sound file whose tensors do not fit the network

@@ -90,12 +90,12 @@ Test(api, version) {
 }
 
 Test(api, status_names) {
-    static const fscnn_status all[] = {FSCNN_OK,          FSCNN_ERR_ARGUMENT, FSCNN_ERR_STATE,  FSCNN_ERR_UNSUPPORTED,
-                                       FSCNN_ERR_TIMEOUT, FSCNN_ERR_IO,       FSCNN_ERR_FORMAT, FSCNN_ERR_WEIGHTS,
-                                       FSCNN_ERR_LIMIT,   FSCNN_ERR_MEMORY,   FSCNN_ERR_SYSTEM, FSCNN_ERR_DEVICE,
-                                       FSCNN_ERR_BACKEND, FSCNN_ERR_INTERNAL};
-    static const int numbers[] = {0, 1, 2, 3, 4, 10, 11, 12, 13, 20, 21, 30, 31, 40};
-    for (int i = 0; i < 14; i++) {
+    static const fscnn_status all[] = {FSCNN_OK,          FSCNN_ERR_ARGUMENT,  FSCNN_ERR_STATE,   FSCNN_ERR_UNSUPPORTED,
+                                       FSCNN_ERR_TIMEOUT, FSCNN_ERR_CANCELLED, FSCNN_ERR_IO,      FSCNN_ERR_FORMAT,
+                                       FSCNN_ERR_WEIGHTS, FSCNN_ERR_LIMIT,     FSCNN_ERR_MEMORY,  FSCNN_ERR_SYSTEM,
+                                       FSCNN_ERR_DEVICE,  FSCNN_ERR_BACKEND,   FSCNN_ERR_INTERNAL};
+    static const int numbers[] = {0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 20, 21, 30, 31, 40};
+    for (int i = 0; i < 15; i++) {
         cr_expect_eq((int)all[i], numbers[i], "statuses are pinned");
         cr_assert_not_null(fscnn_status_name(all[i]));
         for (int j = 0; j < i; j++) cr_expect_str_neq(fscnn_status_name(all[i]), fscnn_status_name(all[j]));
@@ -254,7 +254,6 @@ static engine_case engine_cases[] = {
     {"precision 5", 0, 5, "", "", 0, FSCNN_ERR_ARGUMENT, "precision 5"},
     {"precision -1", 0, -1, "", "", 0, FSCNN_ERR_ARGUMENT, "precision -1"},
     {"fp16 on the CPU", 1, FSCNN_PRECISION_FP16, "", "", 0, FSCNN_ERR_UNSUPPORTED, "fp16"},
-    {"int8 on the CPU", 1, FSCNN_PRECISION_INT8, "", "", 0, FSCNN_ERR_UNSUPPORTED, "int8"},
     {"unknown fusion", 0, 0, "bogus", "", 0, FSCNN_ERR_ARGUMENT, "bottleneck"},
     {"second unknown", 0, 0, "head,bogus", "", 0, FSCNN_ERR_ARGUMENT, "'bogus'"},
     {"empty name", 0, 0, ",head", "", 0, FSCNN_ERR_ARGUMENT, "known"},
@@ -295,6 +294,22 @@ ParameterizedTest(engine_case *c, api_engine, options) {
         expect_failure(status, c->want, c->fragment, c->what);
         cr_expect_null(e);
     }
+    cr_expect_eq(fs_mem_live_blocks(), 0);
+}
+
+// A processor without its arithmetic says that; the others ask for the scales that weights by formula have not.
+Test(api_engine, int8_needs_a_processor_and_scales) {
+    fscnn_engine_options o;
+    fscnn_engine_options_init(&o);
+    o.backend = FSCNN_BACKEND_CPU, o.precision = FSCNN_PRECISION_INT8;
+    fscnn_engine *e = NULL;
+    forget_error();
+    const fscnn_status status = fscnn_engine_open("random:2", &o, &e);
+    if (status == FSCNN_ERR_UNSUPPORTED)
+        expect_failure(status, FSCNN_ERR_UNSUPPORTED, "int8", "int8 without VNNI");
+    else
+        expect_failure(status, FSCNN_ERR_WEIGHTS, "fastscnn calibrate", "int8 without scales");
+    cr_expect_null(e);
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
@@ -759,15 +774,16 @@ Test(api_tickets, timeouts, .init = open_both, .fini = close_both) {
     fs_free(out);
 }
 
-// Closing waits for what is in flight.
-Test(api_tickets, closing_finishes_frames, .init = open_both, .fini = close_both) {
+// Closing waits for what has begun and takes back the rest.
+Test(api_tickets, closing_leaves_no_half_frames, .init = open_both, .fini = close_both) {
     const fscnn_frame frame = good_frame();
     const fscnn_outputs outputs = good_outputs();
     uint64_t ticket;
     cr_assert_eq(fscnn_submit(session, &frame, &outputs, &ticket), FSCNN_OK);
     cr_assert_eq(fscnn_submit(session, &frame, &outputs, &ticket), FSCNN_OK);
     fscnn_session_close(&session);
-    cr_expect_eq(touched(labels, sizeof labels), sizeof labels);
+    const size_t written = touched(labels, sizeof labels);
+    cr_expect(written == sizeof labels || written == 0, "%zu labels are written", written);
 }
 
 // The structs are copied by submit: the caller may reuse them at once.

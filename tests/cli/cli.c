@@ -280,7 +280,8 @@ ParameterizedTestParameters(cli, refuses) {
     static bad_case cases[] = {
         {"", 2, "Usage: fastscnn VERB"},
         {"frobnicate", 2,
-         "unknown verb 'frobnicate'; the verbs are: segment, eval, bench, profile, plan, scene, info, doctor"},
+         "unknown verb 'frobnicate'; the verbs are: segment, eval, bench, calibrate, profile, plan, scene, info, "
+         "doctor"},
         {"--frobnicate", 2, "unknown option '--frobnicate'"},
         {"bench --foo", 2, "unknown option '--foo' for 'bench'; see 'fastscnn bench --help'"},
         {"segment -x", 2, "unknown option '-x' for 'segment'; see 'fastscnn segment --help'"},

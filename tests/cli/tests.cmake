@@ -15,8 +15,10 @@ add_test(NAME test_cli_video COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST
   $<TARGET_FILE:fastscnn_cli>)
 add_test(NAME test_cli_shapes COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/shapes.py
   $<TARGET_FILE:fastscnn_cli>)
-set_tests_properties(test_cli_profile test_cli_bench test_cli_video test_cli_shapes PROPERTIES TIMEOUT 300
-  SKIP_RETURN_CODE 77)
+add_test(NAME test_cli_calibrate COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/calibrate.py
+  $<TARGET_FILE:fastscnn_cli>)
+set_tests_properties(test_cli_profile test_cli_bench test_cli_video test_cli_shapes test_cli_calibrate PROPERTIES
+  TIMEOUT 300 SKIP_RETURN_CODE 77)
 
 # Accuracy: the matrix alone, the command against a second computation, and against Cityscapes' own scripts.
 fs_criterion_test(test_cli_confusion ${CMAKE_CURRENT_LIST_DIR}/confusion.c ${CMAKE_SOURCE_DIR}/host/cli/confusion.c

@@ -149,6 +149,7 @@ std::vector<uint8_t> run_labels(const Image &image, const Axis &ay, const Axis &
     const Buffer logits = check::of(image.v), tap_y = check::of(ay.tap), tap_x = check::of(ax.tap);
     const Buffer first_y = check::of(ay.first), first_x = check::of(ax.first), map = check::of(table());
     Buffer out(offset + static_cast<size_t>(height) * stride);
+    logits.frame();
     fs_head_params p = {};
     p.logits = image.map(logits);
     p.tap_y = tap_y.as<fs_k_tap>(), p.tap_x = tap_x.as<fs_k_tap>();
@@ -277,6 +278,7 @@ void planes_of(const Size &s, int classes, Kind kind, bool align, bool half, int
                  all = plane * static_cast<size_t>(classes);
     const size_t stride = static_cast<size_t>(s.width) + 5;
     Buffer out(all * (half ? 2 : 4)), confidence(static_cast<size_t>(s.height) * stride);
+    logits.frame();
     fs_head_planes_params p = {};
     p.logits = image.map(logits);
     p.tap_y = tap_y.as<fs_k_tap>(), p.tap_x = tap_x.as<fs_k_tap>();
@@ -398,6 +400,7 @@ void argmax() {
                 const size_t stride = static_cast<size_t>(s.w + 3);
                 const Buffer in = check::of(image.v), map = check::of(values);
                 Buffer out(stride * static_cast<size_t>(s.h) + 1);
+                in.frame();
                 fs_argmax_params p = {image.map(in), out.as<uint8_t>() + 1, static_cast<long long>(stride),
                                       mapped ? map.as<uint8_t>() : nullptr};
                 fs_launch launch;

@@ -57,10 +57,12 @@ NOT_RUN = {
     "python3 -m pip download": "it fetches a package",
     "python3 -m zipfile": "it needs the package of the line above it",
     "cmake --preset release -DFS_NVTX_INCLUDE_DIR": "it needs the headers of the lines above it, and another build",
+    "GST_PLUGIN_PATH=build/lib/gstreamer-1.0 gst-launch-1.0 v4l2src": "it needs a camera and a display",
     "python3 weights/train/train.py": "it trains for hours; test_train trains a little",
 }
 # A command that needs more than the project does -> the program that it needs.
-NEEDS = {r"\.mp4\b": "ffmpeg", r"^make package": "dpkg-deb"}
+NEEDS = {r"\.mp4\b|\bffmpeg\b": "ffmpeg", r"^make package": "dpkg-deb",
+         r"\bgst-(launch|inspect)-1\.0\b": "gst-launch-1.0"}
 # Profilers that start a program of ours: without the profiler, and on the CPU, it is run.
 PROFILER = re.compile(r"^(?:nsys profile|ncu|perf record|perf stat)\b.*? (?=fastscnn )")
 COMMAND = re.compile(r"^\s*(make|fastscnn|build/|python3|cmake|ctest|scripts/|sudo|cc|\./)\b")

@@ -43,6 +43,7 @@ typedef enum fscnn_status {
     FSCNN_ERR_STATE = 2,       // right call, wrong moment
     FSCNN_ERR_UNSUPPORTED = 3, // valid, but this build or backend cannot do it
     FSCNN_ERR_TIMEOUT = 4,     // the wait ended before the frame did; the frame goes on
+    FSCNN_ERR_CANCELLED = 5,   // the frame was cancelled before it began; its outputs are untouched
     FSCNN_ERR_IO = 10,         // cannot open, read or write
     FSCNN_ERR_FORMAT = 11,     // not the format it claims to be, truncated or damaged
     FSCNN_ERR_WEIGHTS = 12,    // a sound file whose tensors do not fit the network
@@ -178,10 +179,20 @@ typedef struct fscnn_outputs {
     fscnn_memory memory;       // of what is written; PINNED and DEVICE: CUDA backend
     uint8_t *confidence;       // [height][confidence_stride]: 255 * softmax probability of the most probable class
     size_t confidence_stride;  // bytes; 0 means width
+    uint32_t *histogram;       // [classes]: pixels of each class, before labels_map
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
 // ---- Session ----------------------------------------------------------------------------------------------------
+
+// Told of a frame that is over: its ticket, and FSCNN_OK (the outputs are written), FSCNN_ERR_CANCELLED, or what failed
+// (fscnn_error() has the words). Once for each frame that fscnn_submit, fscnn_run or fscnn_session_profile took, in
+// order, on a thread of the library (CPU: a worker; CUDA: one of the driver's, or after a failure the caller's). It has
+// returned when the wait for that frame returns, and for all frames when fscnn_session_close does. Until it returns the
+// next frame may have to wait, so do little: signal another thread, which then waits for the ticket without blocking.
+// Inside it, calls that run, wait for or cancel frames of its session give FSCNN_ERR_STATE, and fscnn_session_close
+// does nothing; on CUDA no call of CUDA or on any CUDA session is allowed. It must not throw or jump out.
+typedef void (*fscnn_done_fn)(void *user, uint64_t ticket, fscnn_status status);
 
 typedef struct fscnn_session_options {
     uint32_t struct_size;  // set by fscnn_session_options_init
@@ -193,13 +204,17 @@ typedef struct fscnn_session_options {
     int32_t eager; // CUDA: 1 launches step by step, so that a profiler sees steps; 0 replays a captured graph
     void *stream;  // CUDA: a cudaStream_t of the caller to compute on; NULL: one of the session's own. Borrowed until
                    // the session is closed. Frames in device memory are read, outputs there written, in its order.
+    fscnn_done_fn done; // called when a frame is over; NULL: nobody is told
+    void *done_user;    // handed to it
 } fscnn_session_options;
 FSCNN_API void fscnn_session_options_init(fscnn_session_options *options);
 
 // Allocates everything that frames of this size need, starts the workers, tunes. The session keeps the engine alive.
 FSCNN_API fscnn_status fscnn_session_open(fscnn_engine *engine, const fscnn_session_options *options,
                                           fscnn_session **session);
-// Waits for frames in flight, frees, nulls the pointer; accepts NULL and a pointer to NULL.
+// Cancels the frames that have not begun, as fscnn_cancel does, waits for the rest, frees, nulls the pointer; accepts
+// NULL and a pointer to NULL. Frames that are finished by this have their outputs written. After it no memory of the
+// caller is touched and no callback is called any more.
 FSCNN_API void fscnn_session_close(fscnn_session **session);
 
 typedef struct fscnn_session_info {
@@ -221,8 +236,18 @@ FSCNN_API fscnn_status fscnn_run(fscnn_session *session, const fscnn_frame *fram
 FSCNN_API fscnn_status fscnn_submit(fscnn_session *session, const fscnn_frame *frame, const fscnn_outputs *outputs,
                                     uint64_t *ticket);
 // Waits for a ticket. timeout_ns < 0: for ever; 0: polls. FSCNN_ERR_TIMEOUT leaves the frame running. Frames finish in
-// order; waiting for one releases all before it. A ticket waited for already gives FSCNN_ERR_STATE.
+// order; waiting for one releases all before it. A ticket waited for already gives FSCNN_ERR_STATE, one that was
+// cancelled FSCNN_ERR_CANCELLED.
 FSCNN_API fscnn_status fscnn_wait(fscnn_session *session, uint64_t ticket, int64_t timeout_ns);
+// Never blocks: FSCNN_OK when the frame is done, FSCNN_ERR_TIMEOUT while it runs, and all else as fscnn_wait, of which
+// this is the one with timeout 0: a frame found done is released, its outputs are written.
+FSCNN_API fscnn_status fscnn_poll(fscnn_session *session, uint64_t ticket);
+// Takes back the frames that have not begun, and returns at once. Their outputs stay untouched, and waiting for them
+// gives FSCNN_ERR_CANCELLED, as the callback does; until then they count as in flight. The frame that is being computed
+// is finished. The session goes on and takes frames as before. CUDA: what was submitted is in the queue of the device,
+// which computes it in any case. So frames with outputs in host memory are cancelled in that nothing is handed over,
+// and frames whose outputs the device writes itself, in pinned or device memory, are finished.
+FSCNN_API fscnn_status fscnn_cancel(fscnn_session *session);
 
 // ---- Plan -------------------------------------------------------------------------------------------------------
 
@@ -275,6 +300,36 @@ FSCNN_API fscnn_status fscnn_session_profile(fscnn_session *session, const fscnn
 // Opens (on != 0) and closes the window that a profiler records: cudaProfilerStart and cudaProfilerStop, for
 // `nsys profile --capture-range=cudaProfilerApi`. FSCNN_ERR_UNSUPPORTED on a backend without such a window.
 FSCNN_API fscnn_status fscnn_engine_profiler_window(fscnn_engine *engine, int32_t on);
+
+// ---- Calibration ------------------------------------------------------------------------------------------------
+
+// Makes a model fit for int8: sees typical frames, and writes a copy of the weights file that says how each layer's
+// input becomes bytes. One thread at a time.
+typedef struct fscnn_calibrator fscnn_calibrator;
+// Reads a safetensors weights file. *calibrator is written only on success; free it with fscnn_calibrator_close.
+FSCNN_API fscnn_status fscnn_calibrator_open(const char *weights, fscnn_calibrator **calibrator);
+FSCNN_API void fscnn_calibrator_close(fscnn_calibrator **calibrator);            // nulls the pointer; accepts NULL
+FSCNN_API int32_t fscnn_calibrator_channels(const fscnn_calibrator *calibrator); // of its frames: 3 or 4
+// Runs the network on one frame in plain precise arithmetic, which takes seconds a megapixel and some 400 bytes a
+// pixel. RGB8, or RGBA8 for a model of 4 channels, in host memory; the network runs at the frame's own size, 64..16384
+// a side.
+FSCNN_API fscnn_status fscnn_calibrator_add(fscnn_calibrator *calibrator, const fscnn_frame *frame);
+
+typedef struct fscnn_calibrated_layer {
+    uint32_t struct_size; // set by fscnn_calibrated_layer_init
+    int32_t candidate;    // 1: the layer can run in int8; 0: it never does
+    const char *name;     // "gfe.b1.0.expand"; static storage
+    double error; // what int8 alters the layer's output by, relative to how much that varies (root mean squares)
+    double scale; // of its input
+    int32_t zero; // the byte that stands for 0
+} fscnn_calibrated_layer;
+FSCNN_API void fscnn_calibrated_layer_init(fscnn_calibrated_layer *layer);
+// Layers count from 0 to 44. FSCNN_ERR_STATE before the first frame.
+FSCNN_API fscnn_status fscnn_calibrator_get_layer(fscnn_calibrator *calibrator, int32_t index,
+                                                  fscnn_calibrated_layer *layer);
+// Writes the copy; layers of a larger error stay precise. The file appears whole or not at all. FSCNN_ERR_STATE before
+// the first frame, or when no layer would run in int8.
+FSCNN_API fscnn_status fscnn_calibrator_save(fscnn_calibrator *calibrator, double max_error, const char *path);
 
 // ---- Devices ----------------------------------------------------------------------------------------------------
 
