@@ -84,7 +84,7 @@ static int loop(fscnn_session *session, camera *from) {
     }
     if (more < 0) fprintf(stderr, "camera: the last frame is cut short\n");
     if (done > 0) fprintf(stderr, "camera: %d frames, %.1f a second\n", done, done / (now() - began));
-    fscnn_session_close(&session); // waits for what is still in flight, so that the memory may go
+    fscnn_session_close(&session); // takes back or finishes what is in flight, so that the memory may go
     for (int i = 0; i < IN_FLIGHT; i++) {
         free(slots[i].rgb);
         free(slots[i].labels);

@@ -33,7 +33,7 @@ static atomic_int failures;
 // IN_FLIGHT].
 typedef struct subject {
     fscnn_session *session;
-    int told; // frames; written by the callback, read after a wait
+    atomic_int told; // frames; the callback counts, with the status written before
     fscnn_status status[MOST];
     uint8_t labels[IN_FLIGHT][PIXELS];
     sem_t *entered, *go_on; // the callback of the first frame stops there
@@ -94,10 +94,11 @@ static void try_what_is_forbidden(subject *s) {
 static void done(void *user, uint64_t ticket, fscnn_status status) {
     subject *s = user;
     CHECK(ticket == (uint64_t)s->told + 1); // once each, in order
-    s->status[s->told++] = status;
+    s->status[ticket - 1] = status;
     CHECK(status != FSCNN_OK || whole(s, ticket)); // the outputs are there already
     CHECK(status != FSCNN_ERR_CANCELLED || (untouched(s, ticket) && strstr(fscnn_error(), "cancelled")));
     CHECK(status == FSCNN_OK || status == FSCNN_ERR_CANCELLED);
+    atomic_fetch_add(&s->told, 1);
     if (ticket == 1 && s->entered) {
         sem_post(s->entered);
         await(s->go_on);
