@@ -44,6 +44,7 @@ typedef struct fs_stage {
     const fs_packed_u8 *dense_u8; // CONV in int8, whose inputs are u8 rows; else NULL
     const float *depthwise, *bias;
     float scale[4], shift[4], pad[4]; // INPUT; pad also for LOAD (zeros)
+    uint8_t pad_u8[4];                // INPUT whose rows are the raw bytes
     int pad_columns;      // INPUT, LOAD, PPM_CONCAT: columns outside the map that a 3x3 convolution may ask for
     const fs_tap *taps_x; // RESIZE: [w]; PPM: [4][w]
     int in_h;             // RESIZE: rows of the source

@@ -126,6 +126,12 @@ static void add_conv(builder *b, const fs_op *op) {
     if (!b->engine) return;
     const bool folded = from.stage >= 0 && b->chain->stage[from.stage].kind == FS_STAGE_INPUT;
     s->dense = folded ? &b->engine->stem_u8 : &b->engine->layer[op->layer].dense;
+    if (folded && b->engine->int8.stem.panels) {
+        fs_stage *input = &b->chain->stage[from.stage];
+        input->u8 = true, input->bf16 = false;
+        memcpy(input->pad_u8, b->engine->int8.stem_pad, sizeof input->pad_u8);
+        s->dense_u8 = &b->engine->int8.stem;
+    }
 }
 
 static void add_depthwise(builder *b, const fs_op *op) {

@@ -70,9 +70,36 @@ static fs_packed_u8 pack(packer *p, const part *parts, int count, int outputs, c
     return packed;
 }
 
-static void pack_all(const fs_weights *w, fs_int8 *int8, packer *p) {
+// [k][outputs] of window rows, each followed by zeros; the coarse parts of all, then the fine ones.
+static fs_packed_u8 pack_stem(packer *p, const float *weight, const float *bias, int channels) {
+    const int row = 3 * channels, padded = (row + 3) / 4 * 4, outputs = 32;
+    fs_packed_u8 packed = {.n = outputs, .k = 3 * padded};
+    int8_t *panels = take(p, (size_t)(2 * packed.k * outputs));
+    int32_t *start = take(p, (size_t)outputs * sizeof(int32_t)); // pixels have no zero point
+    float *scale = take(p, (size_t)outputs * sizeof(float)), *to_bias = take(p, (size_t)outputs * sizeof(float));
+    packed.panels = panels, packed.start = start, packed.scale = scale, packed.bias = to_bias;
+    if (p->block == NULL) return packed;
+    for (int n = 0; n < outputs; n++) {
+        double most = 0;
+        for (int k = 0; k < 3 * row; k++) most = fmax(most, fabs((double)weight[k * outputs + n]));
+        scale[n] = (float)(most / (127 * 128));
+        to_bias[n] = bias[n];
+        for (int k = 0; k < 3 * row && scale[n] > 0; k++) {
+            const double exact = rint((double)weight[k * outputs + n] / (double)scale[n]);
+            const int q = (int)fmin(fmax(exact, -127 * 128), 127 * 128), coarse = (int)rint(q / 128.0);
+            const int to = k / row * padded + k % row;
+            int8_t *panel = panels + n / FS_PANEL * 2 * packed.k * FS_PANEL + n % FS_PANEL * 4;
+            panel[to / 4 * FS_PANEL * 4 + to % 4] = (int8_t)coarse;
+            panel[(packed.k + to) / 4 * FS_PANEL * 4 + to % 4] = (int8_t)(q - 128 * coarse);
+        }
+    }
+    return packed;
+}
+
+static void pack_all(const fs_weights *w, const float *stem, const float *stem_bias, fs_int8 *int8, packer *p) {
     fs_layer layers[FS_LAYERS];
     fs_model_layers(&w->model, layers);
+    int8->stem = pack_stem(p, stem, stem_bias, w->model.channels);
     for (int i = 0; i < FS_LAYERS; i++) {
         if (!(w->int8[i].scale > 0)) continue;
         const part whole = {w->layer[i].weight, layers[i].in_channels, w->int8[i]};
@@ -86,15 +113,24 @@ static void pack_all(const fs_weights *w, fs_int8 *int8, packer *p) {
     int8->ffm = pack(p, both, 2, 128, bias);
 }
 
-fs_status fs_int8_pack(const fs_weights *weights, fs_int8 *int8) {
+fs_status fs_int8_pack(const fs_weights *weights, const float *stem, const float *stem_bias, const float pad[4],
+                       fs_int8 *int8) {
     memset(int8, 0, sizeof *int8);
     packer measure = {NULL, 0};
-    pack_all(weights, int8, &measure);
+    pack_all(weights, stem, stem_bias, int8, &measure);
     int8->bytes = measure.used;
-    int8->block = fs_calloc(1, measure.used ? measure.used : 1);
+    int8->block = fs_calloc(1, measure.used);
     if (int8->block == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for %zu bytes of int8 weights", measure.used);
     packer write = {int8->block, 0};
-    pack_all(weights, int8, &write);
+    pack_all(weights, stem, stem_bias, int8, &write);
+    for (int c = 0; c < weights->model.channels; c++) {
+        const double byte = rint((double)pad[c]);
+        if (!(byte >= 0 && byte <= 255)) { // a mean that is no pixel's: such a stem stays as in bf16
+            int8->stem = (fs_packed_u8){.panels = NULL};
+            break;
+        }
+        int8->stem_pad[c] = (uint8_t)byte;
+    }
     memcpy(int8->input, weights->int8, sizeof int8->input);
     return FS_OK;
 }

@@ -49,8 +49,8 @@ def run(command: list[str]) -> Any:
 
 def measure_set(binary: str, model: str, images: str, truth: str) -> dict[str, Any]:
     """mIoU of both precisions on one set."""
-    miou = {precision: run([binary, "eval", "--backend", "cpu", "--images", images, "--truth", truth, "--weights", model,
-                            "--precision", precision])["miou"] for precision in ("fp32", "int8")}
+    miou = {precision: run([binary, "eval", "--backend", "cpu", "--images", images, "--truth", truth, "--weights",
+                            model, "--precision", precision])["miou"] for precision in ("fp32", "int8")}
     if None in miou.values():
         raise AdmitError(f"'{truth}' has no truth to measure by")
     return {"images": images, "truth": truth, "miou": miou, "loss": miou["fp32"] - miou["int8"]}

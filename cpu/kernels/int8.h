@@ -18,6 +18,11 @@ FS_INLINE void u8_tile(const fs_gemm_u8 *g, const char *b_tile, ptrdiff_t panel_
 #pragma GCC unroll 2
     for (int j = 0; j < v; j++) b[j] = b_tile + (j * FS_LANES / FS_PANEL) * panel_bytes + (j * FS_LANES % FS_PANEL) * 4;
     for (int p = 0; p < g->segments; p++) {
+        if (p && p == g->coarse)
+#pragma GCC unroll 12
+            for (int i = 0; i < m; i++)
+#pragma GCC unroll 2
+                for (int j = 0; j < v; j++) acc[i][j] = vi_times128(acc[i][j]);
         const ptrdiff_t step = g->segment[p].stride;
         const uint8_t *row[(FS_TILE_M + 2) / 3];
 #pragma GCC unroll 4

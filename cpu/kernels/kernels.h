@@ -43,11 +43,12 @@ typedef struct fs_to_u8 {
 typedef struct fs_gemm_u8 {
     int m, n; // as in fs_gemm
     int segments;
+    int coarse; // the first so many segments count 128-fold: weights of 15 bits as two bytes
     struct {
         const uint8_t *a;
         ptrdiff_t stride;
         int k; // a multiple of 4
-    } segment[2];
+    } segment[6];
     const int8_t *b;           // [n / 16][K / 4][16][4]
     const int32_t *start;      // [n]: what the inputs' zero points add, negated
     const float *scale, *bias; // [n]

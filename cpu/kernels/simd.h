@@ -69,6 +69,9 @@ FS_INLINE vi vi_load(const void *p) {
 FS_INLINE vi vi_add(vi a, vi b) {
     return _mm512_add_epi32(a, b);
 }
+FS_INLINE vi vi_times128(vi v) {
+    return _mm512_slli_epi32(v, 7);
+}
 FS_INLINE vf vi_to_float(vi v) {
     return _mm512_cvtepi32_ps(v);
 }
@@ -138,6 +141,9 @@ FS_INLINE vi vi_load(const void *p) {
 }
 FS_INLINE vi vi_add(vi a, vi b) {
     return _mm256_add_epi32(a, b);
+}
+FS_INLINE vi vi_times128(vi v) {
+    return _mm256_slli_epi32(v, 7);
 }
 FS_INLINE vf vi_to_float(vi v) {
     return _mm256_cvtepi32_ps(v);
@@ -222,6 +228,9 @@ FS_INLINE vi vi_load(const void *p) {
 }
 FS_INLINE vi vi_add(vi a, vi b) {
     return a + b;
+}
+FS_INLINE vi vi_times128(vi v) {
+    return v * 128;
 }
 FS_INLINE vf vi_to_float(vi v) {
     return __builtin_convertvector(v, vf);

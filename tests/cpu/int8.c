@@ -105,8 +105,9 @@ TABLE_TEST(bytes_are_the_references) {
 static void one_product(const fs_kernels *k, int m, int n, int segments, int depth, bool extreme, uint32_t seed) {
     uint32_t s = seed;
     fs_gemm_u8 g = {.m = m, .n = n, .segments = segments, .relu = pick(&s, 0, 1), .c_float = pick(&s, 0, 1)};
-    uint8_t *a[2] = {NULL};
+    uint8_t *a[6] = {NULL};
     int total = 0;
+    g.coarse = segments > 1 && !extreme ? pick(&s, 0, segments - 1) : 0;
     for (int i = 0; i < segments; i++) {
         g.segment[i].k = i == 0 ? depth : 4 * pick(&s, 1, 48);
         g.segment[i].stride = g.segment[i].k + pick(&s, 0, 2) * 16;
@@ -120,7 +121,7 @@ static void one_product(const fs_kernels *k, int m, int n, int segments, int dep
     for (int i = 0; i < total * n; i++)
         b[i] = (int8_t)(extreme ? (i / 4 % FS_PANEL % 2 ? -128 : 127) : pick(&s, -128, 127));
     int32_t *start = fs_malloc((size_t)n, sizeof *start);
-    for (int i = 0; i < n; i++) start[i] = pick(&s, -8000000, 8000000);
+    for (int i = 0; i < n; i++) start[i] = pick(&s, -80000, 80000);
     float *scale = floats((size_t)n, 0, 1e-3f, &s), *bias = floats((size_t)n, -3, 3, &s);
     g.b = b, g.start = start, g.scale = scale, g.bias = bias;
     const bool panels = pick(&s, 0, 1);
@@ -141,7 +142,7 @@ static void one_product(const fs_kernels *k, int m, int n, int segments, int dep
             int32_t sum = start[x];
             int at = 0;
             for (int i = 0; i < segments; i++)
-                for (int j = 0; j < g.segment[i].k; j++, at++)
+                for (int j = (sum *= i && i == g.coarse ? 128 : 1, 0); j < g.segment[i].k; j++, at++)
                     sum += a[i][y * g.segment[i].stride + j] *
                            b[x / FS_PANEL * total * FS_PANEL + at / 4 * 64 + x % FS_PANEL * 4 + at % 4];
             const float product = (float)sum * scale[x];
@@ -158,7 +159,7 @@ static void one_product(const fs_kernels *k, int m, int n, int segments, int dep
     CHECK(memcmp(c, want, bytes + GUARD) == 0,
           "%s: other bits (m %d n %d k %d segments %d add %d relu %d float %d, seed %u)", k->name, m, n, total,
           segments, g.add != NULL, g.relu, g.c_float, seed);
-    for (int i = 0; i < 2; i++) fs_free(a[i]);
+    for (int i = 0; i < 6; i++) fs_free(a[i]);
     fs_free(b), fs_free(start), fs_free(scale), fs_free(bias), fs_free(add), fs_free(half), fs_free(c), fs_free(want);
 }
 
@@ -170,6 +171,7 @@ TABLE_TEST(products_of_any_size) {
         one_product(k, 5, n[i], 1, 24, false, seed++);
         one_product(k, 14, 48, 2, depth[i], false, seed++);
         one_product(k, 25, 32, 1, depth[i], false, seed++);
+        one_product(k, 19, 32, 6, 12, false, seed++);
     }
 }
 
@@ -191,7 +193,18 @@ TABLE_TEST(a_layer_is_the_references) {
     for (int i = 0; i < table[layers[1]].in_channels; i++)
         w.layer[layers[1]].weight[i * outputs] = 0, w.layer[layers[1]].weight[i * outputs + 5] = 1e-44f;
     fs_int8 packed;
-    cr_assert_eq(fs_int8_pack(&w, &packed), FS_OK);
+    float stem[27 * 32], stem_bias[32], pad[4] = {123.675f, 0, 255, 0};
+    for (int i = 0; i < 27 * 32; i++) stem[i] = i % 32 == 7 ? 0 : fs_test_uniform(&s, -0.01f, 0.01f);
+    for (int i = 0; i < 32; i++) stem_bias[i] = (float)i;
+    cr_assert_eq(fs_int8_pack(&w, stem, stem_bias, pad, &packed), FS_OK);
+    cr_expect(packed.stem_pad[0] == 124 && packed.stem_pad[2] == 255);
+    for (int i = 0; i < 27 * 32; i++) { // what the two bytes of a weight stand for
+        const int n = i % 32, at = i / 32 / 9 * 12 + i / 32 % 9;
+        const int8_t *panel = packed.stem.panels + n / 16 * 2 * 36 * 16 + n % 16 * 4 + at % 4;
+        const int q = 128 * panel[at / 4 * 64] + panel[(36 + at) / 4 * 64];
+        const float scale = packed.stem.scale[n];
+        cr_assert(fabsf((float)q * scale - stem[i]) <= 0.51f * scale && scale < 0.01f / 16000, "weight %d", i);
+    }
     enum { PIXELS = 29 };
     for (size_t i = 0; i <= sizeof layers / sizeof *layers; i++) { // the last: both of the feature fusion
         const bool fusion = i == sizeof layers / sizeof *layers;
