@@ -29,7 +29,9 @@ typedef enum fs_family {
     FS_FAMILY_EXPAND_DW,
     FS_FAMILY_FUSION,
     FS_FAMILY_PYRAMID_FOLD,
-    FS_FAMILY_PYRAMID_OUT
+    FS_FAMILY_PYRAMID_OUT,
+    FS_FAMILY_BOTTLENECK_SPLIT,
+    FS_FAMILY_BOTTLENECK_SUM
 } fs_family;
 
 typedef struct fs_node {
@@ -62,6 +64,8 @@ typedef struct fs_node {
         fs_fusion_params fusion;
         fs_pyramid_fold_params pyramid_fold;
         fs_pyramid_out_params pyramid_out;
+        fs_bottleneck_split_params bottleneck_split;
+        fs_bottleneck_sum_params bottleneck_sum;
     } p;
     int variant;           // of our own kernels
     const void *bias_half; // CONV: what cuDNN takes beside p.conv
