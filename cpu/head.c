@@ -7,7 +7,7 @@
 
 #include "runtime/base/mem.h"
 
-enum { COLUMNS = 128 }; // that confidence is worked out for at a time
+enum { COLUMNS = 128 }; // that a softmax is worked out for at a time
 
 static void axis(int in, int out, bool align, fs_tap *taps, int *first) {
     int next = 0;
@@ -142,11 +142,12 @@ void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logit
     }
 }
 
-void fs_head_confidence(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
-                        uint8_t *out, size_t stride, char *scratch) {
+void fs_head_softmax(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
+                     const fs_softmax *out, char *scratch) {
     float *mixed = (float *)scratch, *planes = mixed + (size_t)head->w * (size_t)head->stride_c;
     float *values = planes + (size_t)head->w * (size_t)head->classes; // [classes][COLUMNS]
     float *high = values + (size_t)head->classes * COLUMNS, *sum = high + COLUMNS;
+    const size_t plane = (size_t)head->height * (size_t)head->width;
     for (int y = head->first_y[cell0]; y < head->first_y[cell1]; y++) {
         mix_down(head, k, logits, y, mixed, planes);
         for (int x = 0; x < head->width; x += COLUMNS) {
@@ -158,10 +159,20 @@ void fs_head_confidence(const fs_head *head, const fs_kernels *k, const float *l
                 for (int i = 0; i < count; i++) high[i] = v[i] > high[i] ? v[i] : high[i];
             }
             for (int c = 0; c < head->classes; c++) k->add_exp(values + (size_t)c * COLUMNS, high, sum, (size_t)count);
-            uint8_t *to = out + (size_t)y * stride + x;
-            for (int i = 0; i < count; i++) {
-                const float most = 1.0f / sum[i];                                 // exp(0) over the sum
-                to[i] = (uint8_t)(most > 0.0f ? (int)(255.0f * most + 0.5f) : 0); // 0 where a logit is a NaN
+            float *scale = sum; // also the largest value: exp(0) over the sum
+            for (int i = 0; i < count; i++) scale[i] = 1.0f / sum[i];
+            if (out->confidence) {
+                uint8_t *to = out->confidence + (size_t)y * out->stride + x;
+                for (int i = 0; i < count; i++) // 0 where a logit is a NaN
+                    to[i] = (uint8_t)(scale[i] > 0.0f ? (int)(255.0f * scale[i] + 0.5f) : 0);
+            }
+            for (int c = 0; c < head->classes && out->scores; c++) {
+                const float *v = values + (size_t)c * COLUMNS;
+                const size_t at = (size_t)c * plane + (size_t)y * (size_t)head->width + (size_t)x;
+                if (out->half)
+                    k->scale_f16(v, scale, (uint16_t *)out->scores + at, (size_t)count);
+                else
+                    k->scale_f32(v, scale, (float *)out->scores + at, (size_t)count);
             }
         }
     }

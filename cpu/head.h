@@ -33,8 +33,15 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
 // Full-size logits of the same rows, [classes][height][width].
 void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1, float *out,
                     char *scratch);
-// Confidence of the same rows: round(255 * largest softmax value).
-void fs_head_confidence(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
-                        uint8_t *out, size_t stride, char *scratch);
+// What the softmax of the logits gives; either may be NULL.
+typedef struct fs_softmax {
+    uint8_t *confidence; // [height][stride]: round(255 * the largest value)
+    size_t stride;
+    void *scores; // [classes][height][width]: all values, float or half
+    bool half;
+} fs_softmax;
+// The same rows of it.
+void fs_head_softmax(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
+                     const fs_softmax *out, char *scratch);
 
 #endif

@@ -22,7 +22,7 @@ typedef enum phase_kind {
     PHASE_BRANCHES,
     PHASE_LABELS, // from here on: phases that write the caller's memory
     PHASE_ARGMAX,
-    PHASE_REST // what else the frame asks for: logits, confidence, the histogram's sum
+    PHASE_REST // what else the frame asks for: logits, confidence, scores, the histogram's sum
 } phase_kind;
 
 typedef struct phase {
@@ -166,7 +166,7 @@ static int bands_of(const fs_cpu_session *s) {
 }
 
 static bool has_planes(const fs_outputs *o) {
-    return o->logits || o->confidence;
+    return o->logits || o->confidence || o->scores;
 }
 
 static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
@@ -247,7 +247,8 @@ static void rest_task(const fs_cpu_session *s, const job *j, int task, char *scr
     const float *logits = (const float *)(s->arena + s->plan->place[s->plan->program.graph.logits].offset);
     const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < head->h ? cell0 + LABEL_ROWS : head->h;
     if (o->logits) fs_head_logits(head, k, logits, cell0, cell1, o->logits, scratch);
-    if (o->confidence) fs_head_confidence(head, k, logits, cell0, cell1, o->confidence, o->confidence_stride, scratch);
+    const fs_softmax softmax = {o->confidence, o->confidence_stride, o->scores, o->scores_f16};
+    if (o->confidence || o->scores) fs_head_softmax(head, k, logits, cell0, cell1, &softmax, scratch);
 }
 
 static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int worker, char *scratch) {

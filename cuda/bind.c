@@ -85,12 +85,14 @@ static void bind_outputs(const fs_binder *b, const fs_slot *slot, fs_node node[F
     if (o->histogram == NULL) tally->partial = NULL;
     total->histogram = fs_slot_target(slot, b->graph, FS_RESULT_HISTOGRAM, &unused);
     planes->out = fs_slot_target(slot, b->graph, FS_RESULT_LOGITS, &unused);
+    planes->scores = fs_slot_target(slot, b->graph, FS_RESULT_SCORES, &unused);
+    planes->scores_f16 = o->scores_f16;
     planes->confidence = fs_slot_target(slot, b->graph, FS_RESULT_CONFIDENCE, &confidence_stride);
     planes->confidence_stride = confidence_stride;
     enabled[FS_BOUND_LABELS] = out != NULL;
     enabled[FS_BOUND_TALLY] = tallies;
     enabled[FS_BOUND_TOTAL] = o->histogram != NULL;
-    enabled[FS_BOUND_PLANES] = planes->out || planes->confidence;
+    enabled[FS_BOUND_PLANES] = planes->out || planes->scores || planes->confidence;
 }
 
 fs_status fs_bind_frame(const fs_binder *b, const fs_slot *slot, const fs_planes *planes, fs_binding *binding) {

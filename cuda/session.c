@@ -192,6 +192,7 @@ static fs_status load_frame_kernels(const fs_cuda_session *s) {
                             .labels = s->slot[0].result[FS_RESULT_LABELS].device,
                             .logits = (float *)(void *)s->device,
                             .histogram = (uint32_t *)(void *)s->device,
+                            .scores_f16 = larger,
                             .at_frame_size = larger}};
             fs_slot_measure(&slot, s->graph);
             fs_binding binding;

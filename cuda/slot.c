@@ -99,6 +99,10 @@ static extent extent_of(const fs_slot *s, const fs_graph *g, fs_result kind) {
         const size_t bytes = classes * h * w * sizeof(float);
         return (extent){(uint8_t *)o->logits, 1, bytes, bytes};
     }
+    case FS_RESULT_SCORES: {
+        const size_t bytes = classes * h * w * (o->scores_f16 ? 2 : sizeof(float));
+        return (extent){o->scores, 1, bytes, bytes};
+    }
     case FS_RESULT_HISTOGRAM: {
         const size_t bytes = classes * sizeof(uint32_t);
         return (extent){(uint8_t *)o->histogram, 1, bytes, bytes};

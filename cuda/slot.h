@@ -13,6 +13,7 @@ typedef enum fs_result {
     FS_RESULT_LOGITS,
     FS_RESULT_CONFIDENCE,
     FS_RESULT_HISTOGRAM,
+    FS_RESULT_SCORES,
     FS_RESULTS
 } fs_result;
 

@@ -243,8 +243,7 @@ static void add_planes(fs_builder *b) {
                                           .tap_y = fs_build_taps(b, logits.h, b->graph->height, align),
                                           .tap_x = fs_build_taps(b, logits.w, b->graph->width, align),
                                           .height = b->graph->height,
-                                          .width = b->graph->width,
-                                          .mode = FS_K_LOGITS};
+                                          .width = b->graph->width};
 }
 
 size_t fs_steps_arena(const fs_plan *plan) {

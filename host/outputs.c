@@ -28,10 +28,13 @@ fs_status fs_outputs_check(const fscnn_engine *engine, const fs_graph *g, const 
         return fs_fail(FS_ERR_LIMIT,
                        "outputs of the size of a frame of %dx%d: at most %d a side; set outputs.size to 0",
                        frame->width, frame->height, FS_OUTPUT_SIDE);
-    if (o.labels == NULL && o.logits == NULL && o.confidence == NULL && o.histogram == NULL)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits, confidence or histogram");
+    if (o.labels == NULL && o.logits == NULL && o.confidence == NULL && o.histogram == NULL && o.scores == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits, confidence, histogram or scores");
+    if ((unsigned)o.score_type > FSCNN_SCORE_F16)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.score_type is none of the fscnn_score_type values");
     FS_TRY(check_stride(o.labels_stride, width, height, "labels_stride"));
     FS_TRY(check_stride(o.confidence_stride, width, height, "confidence_stride"));
+    FS_TRY(check_alignment(o.scores, o.score_type == FSCNN_SCORE_F16 ? 2 : 4, "scores"));
     FS_TRY(check_alignment(o.histogram, sizeof *o.histogram, "histogram"));
     if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
         return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
@@ -46,6 +49,8 @@ fs_status fs_outputs_check(const fscnn_engine *engine, const fs_graph *g, const 
                             .confidence = o.confidence,
                             .confidence_stride = o.confidence_stride ? o.confidence_stride : width,
                             .histogram = o.histogram,
+                            .scores = o.scores,
+                            .scores_f16 = o.score_type == FSCNN_SCORE_F16,
                             .at_frame_size = at_frame_size};
     return FS_OK;
 }

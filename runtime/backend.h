@@ -43,6 +43,8 @@ typedef struct fs_outputs {
     uint8_t *confidence;
     size_t confidence_stride; // bytes
     uint32_t *histogram;      // [classes]: pixels of each class, before the map
+    void *scores;             // [classes][height][width]: softmax, float or half
+    bool scores_f16;
     bool at_frame_size; // maps are of the frame's size, which is at most FS_OUTPUT_SIDE a side; else the network's
 } fs_outputs;
 

@@ -128,8 +128,12 @@ typedef struct fs_kernels {
                       uint8_t *out, ptrdiff_t out_stride, float *scratch);
     // One full-size row of one class: out[x] = mix(in[lower], in[upper]); in is a packed plane row.
     void (*stretch_plane)(const float *in, const fs_tap *taps, int count, float *out);
-    // sum[i] += exp(in[i] - high[i]), in[i] <= high[i]; relative error below 1e-6, a NaN stays one.
-    void (*add_exp)(const float *in, const float *high, float *sum, size_t count);
+    // values[i] = exp(values[i] - high[i]), values[i] <= high[i]; sum[i] += that. Relative error below 1e-6, a NaN
+    // stays one.
+    void (*add_exp)(float *values, const float *high, float *sum, size_t count);
+    // out[i] = in[i] * scale[i], which is 0 .. 1 or a NaN; as float or as half.
+    void (*scale_f32)(const float *in, const float *scale, float *out, size_t count);
+    void (*scale_f16)(const float *in, const float *scale, uint16_t *out, size_t count);
 } fs_kernels;
 
 // The best table for this processor, at most `limit` ("sse", "avx2", "avx512", "avx512vnni", "avx512bf16"; NULL for no

@@ -34,4 +34,6 @@ const fs_kernels FS_TABLE = {
     .head_cell = head_cell,
     .stretch_plane = stretch_plane,
     .add_exp = add_exp,
+    .scale_f32 = scale_f32,
+    .scale_f16 = scale_f16,
 };

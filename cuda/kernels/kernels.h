@@ -209,14 +209,15 @@ typedef struct fs_head_params {
 // with the shortcut; 1: dense (to check and to compare).
 bool fs_launch_head_labels(const fs_head_params *p, int sm, int variant, fs_launch *launch);
 
-typedef enum fs_k_planes { FS_K_LOGITS, FS_K_SOFTMAX } fs_k_planes;
-// out[c][y][x], float or half: bilinear logits (value as cpu/head.c computes it: lerp down first, then along), or their
-// softmax. confidence: u8 [height][confidence_stride], round(255 * largest softmax value). Either may be NULL.
+// out[c][y][x]: bilinear logits (value as cpu/head.c computes it: lerp down first, then along). scores, the same shape,
+// float or half: their softmax. confidence: u8 [height][confidence_stride], round(255 * largest softmax value). Any may
+// be NULL.
 typedef struct fs_head_planes_params {
     fs_map logits;
     const fs_k_tap *tap_y, *tap_x;
-    int height, width, mode, out_f16;
-    void *out;
+    int height, width, scores_f16;
+    float *out;
+    void *scores;
     uint8_t *confidence;
     long long confidence_stride;
 } fs_head_planes_params;

@@ -160,6 +160,36 @@ Test(outputs, size_refusals, .init = open_both, .fini = close_both) {
     cr_expect_eq(touched(labels, sizeof labels), 0);
 }
 
+// ---- Scores --------------------------------------------------------------------------------------------------------
+
+Test(outputs, scores, .init = open_both, .fini = close_both) {
+    static float scores[CLASSES * PIXELS];
+    static uint16_t halves[CLASSES * PIXELS + 1];
+    static uint8_t labels[PIXELS];
+    const fscnn_frame frame = a_frame();
+    fscnn_outputs o = no_outputs();
+    o.scores = scores, o.labels = labels;
+    run(&frame, &o);
+    for (int i = 0; i < PIXELS; i++) {
+        double sum = 0, high = 0;
+        for (int k = 0; k < CLASSES; k++) {
+            const double v = (double)scores[k * PIXELS + i];
+            sum += v, high = v > high ? v : high;
+        }
+        cr_assert(sum > 1 - 1e-5 && sum < 1 + 1e-5, "pixel %d sums up to %g", i, sum);
+        cr_assert_geq((double)scores[labels[i] * PIXELS + i], high - 1e-5);
+    }
+    memset(halves, UNTOUCHED, sizeof halves);
+    o.scores = halves, o.score_type = FSCNN_SCORE_F16;
+    run(&frame, &o);
+    cr_expect_eq(halves[CLASSES * PIXELS], 0xeeee, "written behind the last class");
+    cr_expect_eq(touched(halves, sizeof halves - 2) > 0, 1);
+    o.score_type = (fscnn_score_type)2;
+    expect_failure(&o, FSCNN_ERR_ARGUMENT, "score_type");
+    o.score_type = FSCNN_SCORE_F32, o.scores = halves + 1;
+    expect_failure(&o, FSCNN_ERR_ARGUMENT, "scores");
+}
+
 // ---- Memory --------------------------------------------------------------------------------------------------------
 
 // The first frame that needs memory of its own may fail for it; then nothing is written, and the next one is fine.

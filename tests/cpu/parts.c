@@ -11,6 +11,12 @@
 #include "runtime/base/mem.h"
 #include "tests/cpu/network.h"
 
+static double half_value(uint16_t h) {
+    const int exponent = h >> 10 & 31, mantissa = h & 1023;
+    if (exponent == 31) return mantissa ? (double)NAN : INFINITY;
+    return exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24);
+}
+
 // ---- The head: labels and logits of a map, against upsampling everything and taking the largest --------------------
 
 typedef struct head_case {
@@ -103,26 +109,38 @@ ParameterizedTest(head_case *c, cpu_head, whole_maps) {
     }
     // Confidence against the softmax of the logits, in bands; a NaN among the logits gives 0.
     uint8_t *sure = fs_malloc(pixels, 1);
+    void *scores = fs_malloc(pixels * classes, 4);
     for (int t = 0; t < count; t++)
         for (int odd = 0; odd < 2; odd++) {
             float kept = packed[0];
+            const fs_softmax softmax = {sure, (size_t)c->width, scores, t % 2 == odd};
             if (odd) packed[0] = NAN;
             for (int y = 0; y < h; y += 5)
-                fs_head_confidence(&head, tables[t], packed, y, y + 5 < h ? y + 5 : h, sure, (size_t)c->width, scratch);
+                fs_head_softmax(&head, tables[t], packed, y, y + 5 < h ? y + 5 : h, &softmax, scratch);
             for (int y = 0; y < h; y += 5)
                 fs_head_logits(&head, tables[t], packed, y, y + 5 < h ? y + 5 : h, logits, scratch);
             packed[0] = kept;
-            double most = 0;
+            double most = 0, off = 0;
             for (size_t i = 0; i < pixels; i++) {
                 double sum = 0, high = -INFINITY;
                 for (size_t k = 0; k < classes; k++) high = fmax(high, (double)logits[k * pixels + i]);
                 for (size_t k = 0; k < classes; k++) sum += exp((double)logits[k * pixels + i] - high);
                 const double exact = isnan(sum) ? 0 : 255 / sum;
                 if (fabs(exact - sure[i]) > most) most = fabs(exact - sure[i]);
+                for (size_t k = 0; k < classes; k++) {
+                    const double value = exp((double)logits[k * pixels + i] - high) / sum;
+                    const double have = softmax.half ? half_value(((uint16_t *)scores)[k * pixels + i])
+                                                     : (double)((float *)scores)[k * pixels + i];
+                    const double unit = softmax.half ? 0x1p-11 * value + 0x1p-25 : 0;
+                    if (isnan(sum) != isnan(have)) off = INFINITY;
+                    if (!isnan(sum) && fabs(have - value) - unit > off) off = fabs(have - value) - unit;
+                }
             }
+            cr_expect_leq(off, 2e-6, "%s: scores are off by %g, half %d", tables[t]->name, off, softmax.half);
             cr_expect_leq(most, 0.501, "%s: confidence is off by %g", tables[t]->name, most);
         }
     fs_free(sure);
+    fs_free(scores);
     for (int i = 0; i < 64; i++) cr_expect_eq(scratch[space + (size_t)i], 0x5a, "writes behind its scratch memory");
     fs_head_free(&head);
     fs_free(scratch);
@@ -292,16 +310,38 @@ Test(cpu_head, other_sizes) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
+// Every half from 0 to 1, and what lies half-way between two: ties go to the even one.
+Test(cpu_head, halves) {
+    enum { COUNT = 2 * 0x3c00 + 2 };
+    static float in[COUNT], scale[COUNT];
+    static uint16_t out[COUNT];
+    const fs_kernels *tables[FS_TEST_TABLES];
+    const int count = fs_test_tables(tables);
+    for (int i = 0; i < COUNT - 1; i++) {
+        const double below = half_value((uint16_t)(i / 2)), above = half_value((uint16_t)((i + 1) / 2));
+        in[i] = (float)((below + above) / 2), scale[i] = 1.0f;
+    }
+    in[COUNT - 1] = NAN, scale[COUNT - 1] = 1.0f;
+    for (int t = 0; t < count; t++) {
+        tables[t]->scale_f16(in, scale, out, COUNT);
+        for (int i = 0; i < COUNT - 1; i++)
+            cr_assert_eq(out[i], i % 2 ? (i / 2 + 1) & ~1 : i / 2, "%s: %d", tables[t]->name, i);
+        cr_expect(isnan(half_value(out[COUNT - 1])));
+    }
+}
+
 // exp, over all that a difference of logits may be.
 Test(cpu_head, exponentials) {
     enum { COUNT = 20003 };
-    static float in[COUNT], high[COUNT], sum[COUNT];
+    static float in[COUNT], values[COUNT], high[COUNT], sum[COUNT];
     const fs_kernels *tables[FS_TEST_TABLES];
     const int count = fs_test_tables(tables);
     for (int t = 0; t < count; t++) {
         for (int i = 0; i < COUNT; i++) in[i] = -90.0f * (float)i / COUNT, high[i] = sum[i] = 0.0f;
         in[1] = -INFINITY, in[2] = NAN, in[3] = -3e38f;
-        tables[t]->add_exp(in, high, sum, COUNT);
+        memcpy(values, in, sizeof values);
+        tables[t]->add_exp(values, high, sum, COUNT);
+        cr_expect_arr_eq(values + 3, sum + 3, (COUNT - 3) * sizeof *sum, "%s", tables[t]->name);
         for (int i = 4; i < COUNT; i++) {
             const double want = exp((double)in[i]);
             cr_assert_leq(fabs((double)sum[i] - want), want * 1e-6 + 1e-37, "%s: exp(%g) = %g", tables[t]->name,

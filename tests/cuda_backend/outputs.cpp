@@ -22,12 +22,14 @@ struct Ask {
     bool labels, map, logits, confidence, histogram;
     fs_memory memory;
     bool at_frame_size = false;
+    int scores = 0; // bytes of one
 };
 
 struct Got {
     std::vector<uint8_t> labels, confidence;
     std::vector<float> logits;
     std::vector<uint32_t> histogram;
+    std::vector<uint8_t> scores; // as they lie in memory
 };
 
 // Memory of any kind, filled so that what was not written shows.
@@ -94,7 +96,9 @@ Got run(const fs_backend &backend, void *engine, void *session, const fs_frame &
     const Memory labels(backend, engine, ask.memory, h * stride), sure(backend, engine, ask.memory, h * stride);
     const Memory logits(backend, engine, ask.memory, CLASSES * pixels * 4);
     const Memory histogram(backend, engine, ask.memory, CLASSES * 4);
+    const Memory scores(backend, engine, ask.memory, CLASSES * pixels * static_cast<size_t>(std::max(ask.scores, 1)));
     fs_outputs o = {};
+    if (ask.scores) o.scores = scores.data, o.scores_f16 = ask.scores == 2;
     o.memory = ask.memory, o.at_frame_size = ask.at_frame_size;
     o.labels_stride = o.confidence_stride = stride;
     if (ask.labels) o.labels = static_cast<uint8_t *>(labels.data);
@@ -107,7 +111,7 @@ Got run(const fs_backend &backend, void *engine, void *session, const fs_frame &
         backend.submit(session, &frame, &o, &ticket) == FS_OK && backend.wait(session, ticket, -1) == FS_OK;
     CHECK(fine, "%s: %s", backend.name, fs_error_text());
     return {rows_of(labels, h, w, stride, "labels"), rows_of(sure, h, w, stride, "confidence"), logits.get<float>(),
-            histogram.get<uint32_t>()};
+            histogram.get<uint32_t>(), scores.get<uint8_t>()};
 }
 
 // A picture of any format with a gap behind its rows, in host memory.
@@ -291,11 +295,71 @@ void sizes() {
     }
 }
 
+// ---- Scores ----
+
+std::vector<float> values_of(const std::vector<uint8_t> &bytes, int item) {
+    std::vector<float> values(bytes.size() / static_cast<size_t>(item));
+    for (size_t i = 0; i < values.size(); i++) {
+        uint16_t half;
+        if (item == 4)
+            memcpy(&values[i], &bytes[4 * i], 4);
+        else
+            memcpy(&half, &bytes[2 * i], 2), values[i] = check::from_half(half);
+    }
+    return values;
+}
+
+double difference(const std::vector<float> &a, const std::vector<float> &b) {
+    double most = 0;
+    for (size_t i = 0; i < a.size(); i++) most = std::max(most, std::fabs(static_cast<double>(a[i] - b[i])));
+    return most;
+}
+
+// The softmax of the logits of the same frame, to which it sums up; alone and beside everything, in both types.
+void scores() {
+    const Pair pair;
+    const Picture picture(FS_I420, HEIGHT + 6, WIDTH - 5, 23);
+    for (int item : {4, 2})
+        for (bool at_frame_size : {false, true}) {
+            Ask all = {true, false, true, true, true, FS_MEMORY_HOST, at_frame_size, item};
+            const Got cpu = pair.on_cpu(picture.frame, all), cuda = pair.on_cuda(picture.frame, all);
+            const std::vector<float> want = values_of(cpu.scores, item), have = values_of(cuda.scores, item);
+            // A probability moves by no more than the logits, which differ by the rounding of the whole network.
+            const double given = difference(cpu.logits, cuda.logits), room = item == 4 ? 1e-5 : 1e-3;
+            CHECK(difference(want, have) <= room + given, "size %d, %d bytes: %g apart, logits %g", at_frame_size, item,
+                  difference(want, have), given);
+            for (const Got *got : {&cpu, &cuda}) {
+                const std::vector<float> &mine = got == &cpu ? want : have;
+                const size_t pixels = got->labels.size();
+                double off = 0;
+                for (size_t i = 0; i < pixels; i++) {
+                    const size_t label = got->labels[i] * pixels + i;
+                    double sum = 0;
+                    for (size_t c = 0; c < CLASSES; c++)
+                        sum += std::exp(static_cast<double>(got->logits[c * pixels + i]) -
+                                        static_cast<double>(got->logits[label]));
+                    off = std::max(off, std::fabs(1 / sum - static_cast<double>(mine[label])));
+                }
+                CHECK(off <= room, "size %d, %d bytes: %g from the logits", at_frame_size, item, off);
+            }
+            for (fs_memory memory : {FS_MEMORY_PINNED, FS_MEMORY_DEVICE}) {
+                if (at_frame_size != (item == 2)) continue;
+                const Ask alone = {false, false, false, false, false, memory, at_frame_size, item};
+                const Got again = pair.on_cuda(picture.frame, alone);
+                CHECK(again.scores == cuda.scores, "size %d, %d bytes: memory %d", at_frame_size, item, memory);
+            }
+            if (item == 2 || at_frame_size) continue;
+            const Ask alone = {false, false, false, false, false, FS_MEMORY_HOST, at_frame_size, item};
+            CHECK(pair.on_cpu(picture.frame, alone).scores == cpu.scores, "CPU: scores alone");
+        }
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
     if (!check::begin(argc, argv)) return 77;
     check::test("pixels of each class", histogram);
     check::test("outputs of the frame's size", sizes);
+    check::test("softmax scores", scores);
     return check::finish();
 }

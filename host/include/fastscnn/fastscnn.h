@@ -172,6 +172,8 @@ FSCNN_API void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t
 // side.
 typedef enum fscnn_output_size { FSCNN_SIZE_NETWORK = 0, FSCNN_SIZE_FRAME = 1 } fscnn_output_size;
 
+typedef enum fscnn_score_type { FSCNN_SCORE_F32 = 0, FSCNN_SCORE_F16 = 1 } fscnn_score_type; // float, IEEE half
+
 // What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, of the size that
 // `size` says, not overlapping the frame. Host memory is written only when the frame succeeds; pinned and device
 // memory is written by the device, so after a failure of the device in mid-frame it is undefined.
@@ -185,7 +187,9 @@ typedef struct fscnn_outputs {
     uint8_t *confidence;       // [height][confidence_stride]: 255 * softmax probability of the most probable class
     size_t confidence_stride;  // bytes; 0 means width
     uint32_t *histogram;       // [classes]: pixels of each class, before labels_map
-    fscnn_output_size size;    // of all maps above; [height][width] are its sides
+    fscnn_output_size size;    // of every map; [height][width] are its sides
+    fscnn_score_type score_type;
+    void *scores; // [classes][height][width]: softmax probabilities, of score_type; a pixel with a NaN has NaNs
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
