@@ -35,6 +35,9 @@ FS_DEVICE int strip_begin(int i, int step, int outputs) {
 template <typename T, int N, int STEP, int TX, int TY, int BLOCKS>
 FS_KERNEL(THREADS, BLOCKS)
 depthwise(const FS_PARAM dw_args a) {
+    // Weights held over the wait would cost registers that some architectures do not have: they spill.
+    fs_dependency_wait();
+    fs_dependency_release();
     const fs_map &in = a.p.in, &out = a.p.out;
     const int thread = static_cast<int>(threadIdx.x), strip = thread / a.groups;
     const int row = strip / a.columns, column = strip % a.columns;
@@ -42,15 +45,10 @@ depthwise(const FS_PARAM dw_args a) {
     const int channel = (block % a.chunks * a.groups + thread % a.groups) * N;
     const int x = strip_begin(patch * a.columns + column, a.step, TX);
     const int y = strip_begin(static_cast<int>(blockIdx.y) * a.rows + row, a.step, TY);
-    if (row >= a.rows || channel >= in.c || x >= out.w || y >= out.h) {
-        fs_dependency_wait();
-        return;
-    }
+    if (row >= a.rows || channel >= in.c || x >= out.w || y >= out.h) return;
 
     float weight[9][N], bias[N];
     fs_depthwise_weights(weight, bias, a.p.weights, a.p.bias, in.c, channel);
-    fs_dependency_wait(); // weights are no kernel's output
-    fs_dependency_release();
 
     const int iy = y * a.p.stride - a.p.pad_top, ix = x * a.p.stride - a.p.pad_left, dilation = a.p.dilation;
     int inside = 0; // a bit per column of inputs
