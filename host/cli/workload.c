@@ -32,7 +32,7 @@ void fs_workload_options(fs_workload_choice *choice, fs_option options[FS_WORKLO
          .value = &choice->task,
          .placeholder = "labels|scores",
          .choices = fs_task_names,
-         .help = "u8 class map (default), or float32 scores of every class"},
+         .help = "u8 class map (default), or the softmax of every class in float32"},
         {.name = "input",
          .kind = FS_OPTION_TEXT,
          .value = &choice->input,
@@ -176,7 +176,7 @@ void fs_workload_bind(const fs_workload *w, uint64_t number, fscnn_frame *frame,
     frame->memory = outputs->memory = w->memory;
     void *output = w->output[number % (uint64_t)w->outputs];
     if (w->scores)
-        outputs->logits = output;
+        outputs->scores = output;
     else
         outputs->labels = output;
 }
