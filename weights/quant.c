@@ -109,7 +109,18 @@ static void write_header(const fs_safetensors *file, const fs_quant quant[FS_LAY
     while (text->length % 8 && !text->failed) fs_text_add(text, " ");
 }
 
-static bool write_parts(FILE *to, const fs_text *header, const fs_safetensors *file) {
+static bool write_all(int to, const void *data, size_t bytes) {
+    const char *at = data;
+    while (bytes > 0) {
+        const ssize_t wrote = write(to, at, bytes);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote <= 0) return false;
+        at += wrote, bytes -= (size_t)wrote;
+    }
+    return true;
+}
+
+static bool write_parts(int to, const fs_text *header, const fs_safetensors *file) {
     uint8_t length[8];
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)header->length >> (8 * i));
     size_t bytes = 0;
@@ -118,8 +129,7 @@ static bool write_parts(FILE *to, const fs_text *header, const fs_safetensors *f
         bytes += (size_t)(file->tensors[i].end - file->tensors[i].begin);
         if (file->tensors[i].begin == 0 && (data == NULL || file->tensors[i].end > 0)) data = file->tensors[i].data;
     }
-    return fwrite(length, 1, 8, to) == 8 && fwrite(header->data, 1, header->length, to) == header->length &&
-           fwrite(data, 1, bytes, to) == bytes && fflush(to) == 0;
+    return write_all(to, length, 8) && write_all(to, header->data, header->length) && write_all(to, data, bytes);
 }
 
 static fs_status write_file(const char *path, const fs_text *header, const fs_safetensors *file) {
@@ -135,14 +145,9 @@ static fs_status write_file(const char *path, const fs_text *header, const fs_sa
         const mode_t mask = umask(0);
         umask(mask);
         fchmod(descriptor, 0666 & ~mask);
-        FILE *to = fdopen(descriptor, "wb");
-        if (to == NULL) {
-            error = errno;
-            close(descriptor);
-        } else {
-            if (!write_parts(to, header, file)) error = errno ? errno : EIO;
-            if (fclose(to) != 0 && !error) error = errno;
-        }
+        errno = 0;
+        if (!write_parts(descriptor, header, file)) error = errno ? errno : EIO;
+        if (close(descriptor) != 0 && !error) error = errno;
         if (!error && rename(temporary, path) != 0) error = errno;
         if (error) unlink(temporary);
     }

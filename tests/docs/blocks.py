@@ -58,6 +58,7 @@ NOT_RUN = {
     "python3 -m zipfile": "it needs the package of the line above it",
     "cmake --preset release -DFS_NVTX_INCLUDE_DIR": "it needs the headers of the lines above it, and another build",
     "GST_PLUGIN_PATH=build/lib/gstreamer-1.0 gst-launch-1.0 v4l2src": "it needs a camera and a display",
+    "python3 weights/admit.py": "it measures speed for a minute, and says no to a model that is not much faster in int8",
     "python3 weights/train/train.py": "it trains for hours; test_train trains a little",
 }
 # A command that needs more than the project does -> the program that it needs.
@@ -164,19 +165,20 @@ class Scratch:
 
     def files(self) -> None:
         """What a user of the documents has: a checkpoint, pictures, truth, a film, a program."""
-        self.must("rm -rf frames test leftImg8bit gtFine results out labels")
+        self.must("rm -rf train frames test leftImg8bit gtFine results out labels")
         weights(os.path.join(self.root, "fast_scnn_citys.pth"))
         shutil.copy(os.path.join(ROOT, "tests", "house", "consumer", "main.c"), self.root)
         self.must("python3 weights/convert.py fast_scnn_citys.pth -o model.safetensors")
         self.must(f"fastscnn scene -o drawn --size {HEIGHT}x{WIDTH} -q && mv drawn/images/0000.png street.png")
-        self.must("mkdir -p frames test/images test/labels leftImg8bit/val/aachen gtFine/val/aachen results out labels")
+        self.must("mkdir -p train/images frames test/images test/labels results out labels")
+        self.must("mkdir -p leftImg8bit/val/aachen gtFine/val/aachen")
         noise = random.Random(4)
         for i in range(3):
             pixels = bytes((x * 2 + y * (i + 1) + noise.randrange(9)) % 256 for y in range(HEIGHT)
                            for x in range(WIDTH) for _ in range(3))
             with open(os.path.join(self.root, f"{i}.ppm"), "wb") as file:
                 file.write(b"P6\n%d %d\n255\n" % (WIDTH, HEIGHT) + pixels)
-            self.must(f"cp {i}.ppm frames/; cp {i}.ppm test/images/")
+            self.must(f"cp {i}.ppm frames/; cp {i}.ppm test/images/; cp {i}.ppm train/images/")
             self.must(f"fastscnn segment {i}.ppm --weights model.safetensors --labels test/labels/{i}.png "
                       f"--overlay leftImg8bit/val/aachen/{i}_leftImg8bit.png")
             truth = f"gtFine/val/aachen/{i}_gtFine_labelIds.png"
@@ -226,6 +228,9 @@ class Run:
             if done.returncode and "--kernels onednn" in command and "oneDNN" in done.stdout:
                 self.count["not run"] += 1
                 print(f"not run  {at}: this build has no oneDNN", flush=True)
+            elif done.returncode and "--precision int8" in command and "does not run int8" in done.stdout:
+                self.count["not run"] += 1
+                print(f"not run  {at}: this processor has no arithmetic for it", flush=True)
             elif done.returncode:
                 self.breaches.append(f"{at}: status {done.returncode}\n{done.stdout}")
             else:
