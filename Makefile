@@ -1,12 +1,13 @@
 # The ways in: each target sets up, builds and runs. Everything is in CMake; this file only spares typing.
 PREFIX ?= /usr/local
 BENCH_FLAGS ?= --size 1024x2048
+PAPER_FLAGS ?= --warmup 2 --duration 10
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench demo peers gpu-bundle install package check format clean
+.PHONY: help build test bench paper-table demo peers gpu-bundle install package check format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 # A folder that is configured keeps its options; a new one leaves the tests out, so that it needs fewer packages.
 build: ## build the library and the command into build/
@@ -21,11 +22,11 @@ test: ## build and run every test, also under sanitizers; ends with a line of co
 bench: build ## measure frames per second and latency at 1024x2048 (BENCH_FLAGS=... for other options)
 	@build/bin/fastscnn bench $(BENCH_FLAGS)
 
-demo: build ## label a generated street with the bundled model (or FASTSCNN_WEIGHTS) into build/demo/
-	@mkdir -p build/demo
-	@build/bin/fastscnn scene -o build/demo --quiet
-	@build/bin/fastscnn segment build/demo/images/0000.png $${FASTSCNN_WEIGHTS:+--weights "$$FASTSCNN_WEIGHTS"} \
-		--overlay build/demo/overlay.png --color build/demo/color.png --labels build/demo/labels.png
+paper-table: build ## measure the paper's table of speeds and write it into docs/performance.md (PAPER_FLAGS=...)
+	@python3 bench/paper_table.py $(PAPER_FLAGS)
+
+demo: build ## label a generated street with the bundled model (or FASTSCNN_WEIGHTS) into build/demo/ (SEED=...)
+	@scripts/demo.sh $(SEED)
 
 .venv/ready: bench/requirements.txt
 	@scripts/setup.sh peers

@@ -43,9 +43,14 @@ def number(score: float | None, digits: int) -> str:
     return "-" if score is None else format(score, f".{digits}f")
 
 
-def set_of(content: dict[str, Any]) -> tuple[str, str, int, str]:
-    """What must agree for two results to stand in one table: pictures, truth, their number, numbering."""
-    return content["images_folder"], content["truth_folder"], content["images"], content["truth_ids"]
+def set_of(content: dict[str, Any]) -> tuple[str, str]:
+    """What must agree for two results to stand in one table: which pictures, and what is said of them."""
+    if "scenes" in content:
+        first = content["scene_seed"]
+        return (f"Generated streets {content['size']}, seeds {first} to {first + content['scenes'] - 1}",
+                f"`fastscnn eval --scenes {content['scenes']} --seed {first} --size {content['size']}`.")
+    return (content["images_folder"],
+            f"{content['images']} pictures, truth in {content['truth_folder']} ({content['truth_ids']}).")
 
 
 def tables(results: list[Result]) -> list[str]:
@@ -55,8 +60,8 @@ def tables(results: list[Result]) -> list[str]:
         rows = [(name, content) for name, content in results if set_of(content) == key]
         rows.sort(key=lambda row: (row[1]["weights"], row[1]["size"], row[1]["backend"], row[1]["precision"] != "fp32",
                                    row[1]["precision"], row[0]))
-        text += [f"### {key[0]}", "", f"{key[2]} pictures, truth in {key[1]} ({key[3]}). Beside fp32: the difference "
-                 "of mIoU to the fp32 run of the same weights, size and backend.", "",
+        text += [f"### {key[0]}", "", f"{key[1]} Beside fp32: the difference of mIoU to the fp32 run of the same "
+                 "weights, size and backend.", "",
                  "| weights | size | backend, device | precision | mIoU | beside fp32 | pixel accuracy | commit "
                  "| file |",
                  "|---|---|---|---|--:|--:|--:|---|---|"]

@@ -7,8 +7,10 @@
 
 #include "cpu/onednn.h"
 #include "cpu/session.h"
+#include "runtime/base/trace.h"
 
-// FASTSCNN_CPU_ISA=avx2 (sse, avx512, avx512bf16) limits the instruction set: to compare, and to test the smaller ones.
+// FASTSCNN_CPU_ISA=avx2 (sse, avx512, avx512vnni, avx512bf16) limits the instruction set: to compare, and to test the
+// smaller ones.
 static const char *isa_limit(void) {
     return getenv("FASTSCNN_CPU_ISA");
 }
@@ -37,13 +39,15 @@ static void probe(int device, fs_probe *p) {
     p->usable = true;
     snprintf(p->device, sizeof p->device, "%s, %d cores, %s", name, fs_team_cores(), k->name);
     const char *onednn = fs_onednn_version();
-    snprintf(p->detail, sizeof p->detail, "fp32; bf16 %s\n%s%s",
+    snprintf(p->detail, sizeof p->detail, "fp32; bf16 %s; int8 %s\n%s%s\n%s",
              k->bf16_dot
                  ? "by the processor's bf16 dot product"
                  : "stored as bf16 and computed in float: this processor has no bf16 arithmetic, so fp32 is as fast",
+             k->int8_dot ? "by its dot product of bytes" : "needs AVX-512 VNNI, which this processor lacks",
              onednn ? onednn : "built without oneDNN",
-             onednn ? " for comparison (--kernels onednn)" : ", which --kernels onednn needs");
-    p->precisions = 1u << FS_FP32 | 1u << FS_BF16;
+             onednn ? " for comparison (--kernels onednn)" : ", which --kernels onednn needs", fs_trace_about());
+    p->precisions = 1u << FS_FP32 | 1u << FS_BF16 | (k->int8_dot ? 1u << FS_INT8 : 0);
+    snprintf(p->kind, sizeof p->kind, "%s", k->name);
     p->best = k->bf16_dot ? FS_BF16 : FS_FP32;
 }
 
@@ -76,17 +80,20 @@ static int launches(const fs_program *program, const fs_step *step, fs_precision
 }
 
 static fs_status engine_open(const fs_weights *weights, const fs_engine_config *config, void **engine) {
-    if (config->precision != FS_FP32 && config->precision != FS_BF16)
-        return fs_fail(FS_ERR_UNSUPPORTED, "the CPU backend runs fp32 and bf16, not %s",
+    const bool int8 = config->precision == FS_INT8;
+    if (config->precision != FS_FP32 && config->precision != FS_BF16 && !int8)
+        return fs_fail(FS_ERR_UNSUPPORTED, "the CPU backend runs fp32, bf16 and int8, not %s",
                        fs_precision_name(config->precision));
+    if (int8 && config->provider == FS_PROVIDER_ONEDNN)
+        return fs_fail(FS_ERR_UNSUPPORTED, "kernels 'onednn' run fp32 and bf16; int8 has our own kernels only");
     fs_cpu_engine *e;
-    FS_TRY(fs_cpu_engine_open(weights, config->precision, isa_limit(), &e));
-    if (config->provider == FS_PROVIDER_ONEDNN) {
-        const fs_status status = fs_cpu_engine_add_onednn(e, weights);
-        if (status != FS_OK) {
-            fs_cpu_engine_close(e);
-            return status;
-        }
+    FS_TRY(fs_cpu_engine_open(weights, int8 ? FS_BF16 : config->precision, isa_limit(), &e));
+    fs_status status = FS_OK;
+    if (int8) status = fs_cpu_engine_add_int8(e, weights);
+    if (config->provider == FS_PROVIDER_ONEDNN) status = fs_cpu_engine_add_onednn(e, weights);
+    if (status != FS_OK) {
+        fs_cpu_engine_close(e);
+        return status;
     }
     *engine = e;
     return FS_OK;

@@ -10,6 +10,7 @@ enum { FS_MAX_STAGES = 16, FS_STAGE_SOURCES = 5 };
 typedef enum fs_stage_kind {
     FS_STAGE_INPUT,     // u8 frame rows to numbers
     FS_STAGE_LOAD,      // rows of a tensor: converted, or widened by padding columns
+    FS_STAGE_QUANTISE,  // rows to u8, for a product in int8
     FS_STAGE_CONV,      // 1x1 or 3x3 by gemm, one or two inputs (+ add) (+ relu)
     FS_STAGE_DEPTHWISE, // (+ relu)
     FS_STAGE_RESIZE,
@@ -34,12 +35,16 @@ typedef struct fs_stage {
     int add;               // CONV: index into source[] of the tensor to add, -1 for none
     int h, w, c, stride_c; // of its rows; stride_c: channels per pixel in memory
     bool bf16;             // element of its rows
+    bool u8;               // element of its rows, before bf16: made by to_u8
+    fs_to_u8 to_u8;        // QUANTISE, DEPTHWISE
     bool panels;           // its rows lie panel by panel, [c / 16][columns][16], not pixel by pixel
     int kernel, stride, dilation, pad_top, pad_left;
     bool relu;
     const fs_packed *dense;
+    const fs_packed_u8 *dense_u8; // CONV in int8, whose inputs are u8 rows; else NULL
     const float *depthwise, *bias;
     float scale[4], shift[4], pad[4]; // INPUT; pad also for LOAD (zeros)
+    uint8_t pad_u8[4];                // INPUT whose rows are the raw bytes
     int pad_columns;      // INPUT, LOAD, PPM_CONCAT: columns outside the map that a 3x3 convolution may ask for
     const fs_tap *taps_x; // RESIZE: [w]; PPM: [4][w]
     int in_h;             // RESIZE: rows of the source

@@ -73,7 +73,43 @@ static void add_input(builder *b, const fs_op *op, bool folded) {
     s->source[s->sources++] = (fs_source){-1, op->in[0]};
 }
 
+// Rows of `tensor` as u8: a depthwise that feeds nothing else writes them itself.
+static fs_source quantised_source(builder *b, int tensor, fs_to_u8 how) {
+    int readers = 0;
+    for (int i = 0; i < b->graph->ops; i++)
+        for (int j = 0; j < b->graph->op[i].inputs; j++) readers += b->graph->op[i].in[j] == tensor;
+    const int made = b->stage_of[tensor];
+    if (made >= 0 && b->chain->stage[made].kind == FS_STAGE_DEPTHWISE && readers == 1) {
+        fs_stage *s = &b->chain->stage[made];
+        s->u8 = true, s->bf16 = false, s->to_u8 = how;
+        return (fs_source){made, tensor};
+    }
+    if (b->chain->stages == FS_MAX_STAGES) {
+        b->failed = true;
+        return (fs_source){-1, tensor};
+    }
+    fs_stage *s = &b->chain->stage[b->chain->stages++];
+    const fs_tensor *t = &b->graph->tensor[tensor];
+    memset(s, 0, sizeof *s);
+    s->kind = FS_STAGE_QUANTISE, s->op = -1, s->add = -1, s->ring = 1;
+    s->source[s->sources++] = (fs_source){made, tensor};
+    s->h = t->h, s->w = t->w, s->c = t->c, s->stride_c = stride_of(b, tensor), s->u8 = true, s->to_u8 = how;
+    return (fs_source){b->chain->stages - 1, tensor};
+}
+
+static void add_conv_int8(builder *b, const fs_op *op) {
+    const fs_source from = quantised_source(b, op->in[0], fs_int8_input(b->engine->int8.input[op->layer]));
+    fs_stage *s = add_stage(b, FS_STAGE_CONV, op);
+    s->source[s->sources++] = from;
+    s->kernel = s->stride = s->dilation = 1;
+    s->dense_u8 = &b->engine->int8.layer[op->layer];
+}
+
 static void add_conv(builder *b, const fs_op *op) {
+    if (b->engine && b->engine->int8.layer[op->layer].panels) {
+        add_conv_int8(b, op);
+        return;
+    }
     const int pad = op->kernel / 2;
     const bool bf16 = b->engine && b->engine->bf16_rows;
     const fs_source from = source_of(b, op->in[0], pad, bf16);
@@ -90,6 +126,12 @@ static void add_conv(builder *b, const fs_op *op) {
     if (!b->engine) return;
     const bool folded = from.stage >= 0 && b->chain->stage[from.stage].kind == FS_STAGE_INPUT;
     s->dense = folded ? &b->engine->stem_u8 : &b->engine->layer[op->layer].dense;
+    if (folded && b->engine->int8.stem.panels) {
+        fs_stage *input = &b->chain->stage[from.stage];
+        input->u8 = true, input->bf16 = false;
+        memcpy(input->pad_u8, b->engine->int8.stem_pad, sizeof input->pad_u8);
+        s->dense_u8 = &b->engine->int8.stem;
+    }
 }
 
 static void add_depthwise(builder *b, const fs_op *op) {
@@ -141,6 +183,7 @@ static void add_add(builder *b, const fs_op *op) {
         fs_stage both = *l;
         both.source[both.sources++] = high;
         if (b->engine) both.dense = &b->engine->ffm;
+        if (both.dense_u8) both.dense_u8 = &b->engine->int8.ffm;
         // Remove the low stage, keep order: its place closes up, the merged stage is last.
         for (int i = left; i < last; i++) b->chain->stage[i] = b->chain->stage[i + 1];
         for (int i = left; i < last; i++)
@@ -308,6 +351,7 @@ fs_status fs_chain_build(fs_chain *chain, const fs_cpu_engine *engine, const fs_
     }
     builder b = {.chain = chain, .engine = engine, .graph = g, .plan = plan};
     build(&b, step);
+    if (b.failed) return fs_fail(FS_ERR_INTERNAL, "step '%s' has too many stages for a chain", step->name);
     arrange_for_depthwise(chain);
     chain->rows = g->tensor[step->out].h, chain->columns = g->tensor[step->out].w;
     return FS_OK;

@@ -27,6 +27,9 @@ static size_t align64(size_t n) {
 static size_t element(bool bf16) {
     return bf16 ? 2 : 4;
 }
+static size_t stage_element(const fs_stage *s) {
+    return s->u8 ? 1 : element(s->bf16);
+}
 
 // The task's rectangle of the output map.
 static void task_area(const fs_chain *c, int task, int *y0, int *y1, int *x0, int *x1) {
@@ -104,7 +107,7 @@ static size_t lay_out(const fs_chain *c, task_run *t, char *scratch) {
         const size_t floats = temp_floats(c, i, r);
         if (floats > temp) temp = floats;
         // One pixel of slack: a bf16 window row of odd length is read one element further.
-        r->row_bytes = align64((size_t)(r->x1 - r->x0 + 1) * (size_t)s->stride_c * element(s->bf16));
+        r->row_bytes = align64((size_t)(r->x1 - r->x0 + 1) * (size_t)s->stride_c * stage_element(s));
         r->ring = scratch ? scratch + used : NULL;
         used += r->row_bytes * (size_t)s->ring;
         r->pad_row = NULL;
@@ -186,7 +189,9 @@ static void pad_columns(const fs_stage *s, const stage_run *r, char *row) {
         }
         for (int c = 0; c < s->c; c++) {
             const ptrdiff_t at = (ptrdiff_t)(x - r->x0) * s->stride_c + c;
-            if (s->bf16) {
+            if (s->u8) {
+                ((uint8_t *)row)[at] = s->pad_u8[c & 3];
+            } else if (s->bf16) {
                 uint32_t u;
                 memcpy(&u, &s->pad[c & 3], 4);
                 ((uint16_t *)row)[at] = (uint16_t)((u + (u >> 16 & 1) + 0x7fff) >> 16);
@@ -197,6 +202,22 @@ static void pad_columns(const fs_stage *s, const stage_run *r, char *row) {
     }
     // A bf16 window of odd length reads one element behind the row: its weight is zero, so it must not be a NaN.
     if (s->bf16) ((uint16_t *)row)[(ptrdiff_t)(r->x1 - r->x0) * s->stride_c] = 0;
+}
+
+// The frame's bytes as they are, for a stem in int8.
+static void make_input_u8(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out) {
+    const fs_binding *b = t->binding;
+    const int x0 = r->x0 < 0 ? 0 : r->x0, x1 = r->x1 > s->w ? s->w : r->x1;
+    const uint8_t *in = b->frame + (size_t)y * b->frame_stride + (size_t)x0 * (size_t)b->frame_pixel;
+    uint8_t *to = (uint8_t *)out + (ptrdiff_t)(x0 - r->x0) * s->stride_c;
+    bool packed = b->frame_pixel == s->c;
+    for (int c = 0; c < s->c; c++) packed &= b->frame_order[c] == c;
+    if (packed)
+        memcpy(to, in, (size_t)(x1 - x0) * (size_t)s->c);
+    else
+        for (int x = 0; x < x1 - x0; x++)
+            for (int c = 0; c < s->c; c++) *to++ = in[(ptrdiff_t)x * b->frame_pixel + b->frame_order[c]];
+    if (s->pad_columns) pad_columns(s, r, out);
 }
 
 static void make_input(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out) {
@@ -239,6 +260,57 @@ static void make_load(task_run *t, const fs_stage *s, const stage_run *r, int y,
     else
         k->to_bf16((const float *)in, (uint16_t *)to, n);
     if (s->pad_columns) pad_columns(s, r, out);
+}
+
+static void make_quantise(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out) {
+    const fs_kernels *k = t->chain->engine->kernels;
+    const bool bf16 = source_bf16(t, s->source[0]);
+    const char *in = pixel(view(t, s->source[0], y), r->x0, s->stride_c, bf16);
+    const size_t n = (size_t)(r->x1 - r->x0) * (size_t)s->stride_c;
+    if (bf16)
+        k->u8_from_bf16((const uint16_t *)in, s->to_u8, (uint8_t *)out, n);
+    else
+        k->u8_from_f32((const float *)in, s->to_u8, (uint8_t *)out, n);
+}
+
+static void make_conv_u8(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out, int out_stride) {
+    fs_gemm_u8 g = {.m = r->x1 - r->x0,
+                    .n = s->dense_u8->n,
+                    .b = s->dense_u8->panels,
+                    .start = s->dense_u8->start,
+                    .scale = s->dense_u8->scale,
+                    .bias = s->dense_u8->bias,
+                    .relu = s->relu,
+                    .c = out,
+                    .c_stride = s->panels ? FS_PANEL : out_stride,
+                    .c_panel = s->panels ? (r->x1 - r->x0) * FS_PANEL : FS_PANEL,
+                    .c_float = !s->bf16};
+    if (s->kernel == 3) { // the stem: the window once with the coarse parts of the weights, once with the fine ones
+        const fs_stage *input = &t->chain->stage[s->source[0].stage];
+        const int top = y * s->stride - s->pad_top;
+        view(t, s->source[0], top + 2 < input->h ? top + 2 : input->h - 1); // all three rows must be there together
+        for (int ky = 0; ky < 3; ky++) {
+            const row_view v = view(t, s->source[0], top + ky);
+            g.segment[ky].a =
+                (const uint8_t *)v.data + (ptrdiff_t)(r->x0 * s->stride - s->pad_left - v.begin) * input->stride_c;
+            g.segment[ky].stride = (ptrdiff_t)input->stride_c * s->stride;
+            g.segment[ky].k = s->dense_u8->k / 3;
+            g.segment[3 + ky] = g.segment[ky];
+        }
+        g.segments = 6, g.coarse = 3;
+    }
+    for (int j = 0; j < s->sources && s->kernel == 1; j++) {
+        const row_view v = view(t, s->source[j], y);
+        const int stride = source_stride(t, s->source[j]);
+        if (j == s->add) {
+            g.add = pixel(v, r->x0, stride, s->bf16), g.add_stride = stride;
+            continue;
+        }
+        g.segment[g.segments].a = (const uint8_t *)v.data + (ptrdiff_t)(r->x0 - v.begin) * stride;
+        g.segment[g.segments].stride = stride;
+        g.segment[g.segments++].k = t->chain->stage[s->source[j].stage].c;
+    }
+    t->chain->engine->kernels->gemm_u8(&g);
 }
 
 static void make_conv(task_run *t, const fs_stage *s, const stage_run *r, int y, char *out, int out_stride) {
@@ -320,7 +392,10 @@ static void make_depthwise(task_run *t, const fs_stage *s, const stage_run *r, i
     }
     if (s->source[0].stage >= 0 && t->chain->stage[s->source[0].stage].panels)
         d.pixel_stride = FS_PANEL, d.panel_stride = (ptrdiff_t)(d.end - d.begin) * FS_PANEL;
-    if (!s->bf16)
+    if (s->u8) {
+        d.to_u8 = s->to_u8;
+        (source_bf16(t, s->source[0]) ? k->depthwise_bf16_to_u8 : k->depthwise_f32_to_u8)(&d);
+    } else if (!s->bf16)
         k->depthwise_f32(&d);
     else if (source_bf16(t, s->source[0]))
         k->depthwise_bf16(&d);
@@ -438,9 +513,10 @@ static void make_into(task_run *t, int stage, int y, char *out, int out_stride) 
     const fs_stage *s = &t->chain->stage[stage];
     const stage_run *r = &t->stage[stage];
     switch (s->kind) {
-    case FS_STAGE_INPUT: make_input(t, s, r, y, out); break;
+    case FS_STAGE_INPUT: (s->u8 ? make_input_u8 : make_input)(t, s, r, y, out); break;
     case FS_STAGE_LOAD: make_load(t, s, r, y, out); break;
-    case FS_STAGE_CONV: make_conv(t, s, r, y, out, out_stride); break;
+    case FS_STAGE_QUANTISE: make_quantise(t, s, r, y, out); break;
+    case FS_STAGE_CONV: (s->dense_u8 ? make_conv_u8 : make_conv)(t, s, r, y, out, out_stride); break;
     case FS_STAGE_DEPTHWISE: make_depthwise(t, s, r, y, out, out_stride); break;
     case FS_STAGE_RESIZE: make_resize(t, s, r, y, out, out_stride); break;
     case FS_STAGE_ADD:

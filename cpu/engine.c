@@ -121,20 +121,11 @@ static void pack_all(fs_cpu_engine *e, const fs_weights *w, const float *stem_fo
     }
 }
 
-fs_status fs_cpu_engine_open_with(const fs_weights *weights, fs_precision precision, const fs_kernels *kernels,
-                                  fs_cpu_engine **engine) {
-    fs_cpu_engine *e = fs_calloc(1, sizeof *e);
-    if (e == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the engine");
-    e->kernels = kernels;
-    e->precision = precision;
-    e->bf16_rows = precision == FS_BF16 && e->kernels->bf16_dot;
-    e->model = weights->model;
-
-    // (u / 255 - mean) / std into the stem: w' = w / (255 std), b' = b - sum of w mean / std over every tap. A padded
-    // tap is zero after normalisation, so the u8 rows are padded with 255 mean.
-    const fs_model *m = &e->model;
+// (u / 255 - mean) / std into the stem: w' = w / (255 std), b' = b - sum of w mean / std over every tap. A padded tap
+// is zero after normalisation, so the u8 rows are padded with 255 mean.
+static void fold_stem(const fs_weights *weights, float folded[9 * 4 * 32], float bias[32], float pad[4]) {
+    const fs_model *m = &weights->model;
     const fs_folded *stem = &weights->layer[FS_L_STEM];
-    float folded[9 * 4 * 32], bias[32];
     for (int n = 0; n < 32; n++) {
         double b = stem->bias[n];
         for (int t = 0; t < 9; t++)
@@ -146,7 +137,20 @@ fs_status fs_cpu_engine_open_with(const fs_weights *weights, fs_precision precis
             }
         bias[n] = (float)b;
     }
-    for (int c = 0; c < m->channels; c++) e->stem_pad[c] = 255.0f * m->mean[c];
+    for (int c = 0; c < m->channels; c++) pad[c] = 255.0f * m->mean[c];
+}
+
+fs_status fs_cpu_engine_open_with(const fs_weights *weights, fs_precision precision, const fs_kernels *kernels,
+                                  fs_cpu_engine **engine) {
+    fs_cpu_engine *e = fs_calloc(1, sizeof *e);
+    if (e == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the engine");
+    e->kernels = kernels;
+    e->precision = precision;
+    e->bf16_rows = precision == FS_BF16 && e->kernels->bf16_dot;
+    e->model = weights->model;
+
+    float folded[9 * 4 * 32], bias[32];
+    fold_stem(weights, folded, bias, e->stem_pad);
 
     packer measure = {NULL, 0};
     pack_all(e, weights, folded, bias, &measure);
@@ -167,6 +171,14 @@ fs_status fs_cpu_engine_open(const fs_weights *weights, fs_precision precision, 
     return fs_cpu_engine_open_with(weights, precision, fs_kernels_select(limit), engine);
 }
 
+fs_status fs_cpu_engine_add_int8(fs_cpu_engine *e, const fs_weights *weights) {
+    float folded[9 * 4 * 32], bias[32], pad[4] = {0};
+    fold_stem(weights, folded, bias, pad);
+    FS_TRY(fs_int8_pack(weights, folded, bias, pad, &e->int8));
+    e->bytes += e->int8.bytes;
+    return FS_OK;
+}
+
 fs_status fs_cpu_engine_add_onednn(fs_cpu_engine *e, const fs_weights *weights) {
     FS_TRY(fs_onednn_check(e->precision));
     FS_TRY(fs_weights_alloc(&e->plain, &e->model));
@@ -184,6 +196,7 @@ fs_status fs_cpu_engine_add_onednn(fs_cpu_engine *e, const fs_weights *weights) 
 void fs_cpu_engine_close(fs_cpu_engine *engine) {
     if (engine == NULL) return;
     fs_weights_free(&engine->plain);
+    fs_int8_free(&engine->int8);
     fs_free(engine->block);
     fs_free(engine);
 }

@@ -2,6 +2,7 @@
 #ifndef FS_CPU_ENGINE_H
 #define FS_CPU_ENGINE_H
 
+#include "cpu/int8.h"
 #include "cpu/kernels/kernels.h"
 #include "runtime/plan.h"
 
@@ -31,6 +32,7 @@ typedef struct fs_cpu_engine {
     fs_packed ppm_branch[4]; // always float
     fs_packed ppm_slice[4];  // always float: 32 inputs of ppm.out, no bias; 1x1 form only
     fs_packed ppm_main;      // the 128 inputs of ppm.out that the map itself feeds; 1x1 form only
+    fs_int8 int8;            // calibrated layers; empty (block NULL) unless the engine was opened for int8
     fs_weights plain;        // as they came, for oneDNN; empty (block NULL) with our own kernels
     char *block;             // the one allocation behind all of it; owned
     size_t bytes;
@@ -42,6 +44,9 @@ fs_status fs_cpu_engine_open(const fs_weights *weights, fs_precision precision, 
 // The same with a given kernel table, which this processor must be able to run.
 fs_status fs_cpu_engine_open_with(const fs_weights *weights, fs_precision precision, const fs_kernels *kernels,
                                   fs_cpu_engine **engine);
+// Makes a bf16 engine an int8 one: the calibrated layers run in int8, the rest as before. FS_ERR_MEMORY. Before the
+// first session only.
+fs_status fs_cpu_engine_add_int8(fs_cpu_engine *engine, const fs_weights *weights);
 // Keeps a copy of the weights, which makes the engine's sessions run their convolutions by oneDNN. FS_ERR_UNSUPPORTED
 // when this build or this processor cannot, FS_ERR_MEMORY. Before the first session only.
 fs_status fs_cpu_engine_add_onednn(fs_cpu_engine *engine, const fs_weights *weights);

@@ -7,7 +7,7 @@
 
 #include "runtime/base/mem.h"
 
-enum { COLUMNS = 128 }; // that confidence is worked out for at a time
+enum { COLUMNS = 128 }; // that a softmax is worked out for at a time
 
 static void axis(int in, int out, bool align, fs_tap *taps, int *first) {
     int next = 0;
@@ -19,32 +19,49 @@ static void axis(int in, int out, bool align, fs_tap *taps, int *first) {
     while (next <= in) first[next++] = out;
 }
 
+static size_t round_up(size_t bytes) {
+    return (bytes + 15) / 16 * 16;
+}
+
+fs_status fs_head_resize(fs_head *head, const fs_head *like, int height, int width) {
+    const size_t taps = (size_t)(height + width), ints = (size_t)(like->h + like->w + 2);
+    const size_t ints_at = round_up(taps * sizeof(fs_tap)), floats_at = ints_at + round_up(ints * sizeof(int));
+    const size_t bytes = floats_at + (taps + 16) * sizeof(float);
+    fs_head made = *like;
+    made.block = head->block, made.room = head->room;
+    if (bytes > made.room) {
+        made.block = fs_calloc(1, bytes), made.room = bytes;
+        if (made.block == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for outputs of %dx%d", width, height);
+        fs_free(head->block);
+    }
+    char *const block = made.block;
+    made.height = height, made.width = width;
+    made.tap_y = (fs_tap *)(void *)block, made.tap_x = made.tap_y + height;
+    made.first_y = (int *)(void *)(block + ints_at), made.first_x = made.first_y + made.h + 1;
+    made.fraction_y = (float *)(void *)(block + floats_at), made.fraction_x = made.fraction_y + height;
+    axis(made.h, height, made.align, made.tap_y, made.first_y);
+    axis(made.w, width, made.align, made.tap_x, made.first_x);
+    for (int y = 0; y < height; y++) made.fraction_y[y] = made.tap_y[y].fraction;
+    for (int x = 0; x < width; x++) made.fraction_x[x] = made.tap_x[x].fraction;
+    memset(made.fraction_x + width, 0, 16 * sizeof(float));
+    *head = made;
+    return FS_OK;
+}
+
 fs_status fs_head_init(fs_head *head, const fs_graph *g, int stride_c) {
     const fs_tensor *t = &g->tensor[g->logits];
+    const fs_head like = {.h = t->h, .w = t->w, .classes = t->c, .stride_c = stride_c, .align = g->model.align_final};
     memset(head, 0, sizeof *head);
-    head->h = t->h, head->w = t->w, head->height = g->height, head->width = g->width;
-    head->classes = t->c, head->stride_c = stride_c;
-    const size_t taps = (size_t)(g->height + g->width), ints = (size_t)(t->h + t->w + 2);
-    char *block = fs_calloc(1, taps * sizeof(fs_tap) + ints * sizeof(int) + ((size_t)g->width + 16) * sizeof(float));
-    if (block == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the head");
-    head->block = block;
-    head->tap_y = (fs_tap *)block, head->tap_x = head->tap_y + g->height;
-    head->first_y = (int *)(head->tap_x + g->width), head->first_x = head->first_y + t->h + 1;
-    head->fraction_x = (float *)(head->first_x + t->w + 1);
-    axis(t->h, g->height, g->model.align_final, head->tap_y, head->first_y);
-    axis(t->w, g->width, g->model.align_final, head->tap_x, head->first_x);
-    for (int x = 0; x < g->width; x++) head->fraction_x[x] = head->tap_x[x].fraction;
-    return FS_OK;
+    return fs_head_resize(head, &like, g->height, g->width);
 }
 
 void fs_head_free(fs_head *head) {
     fs_free(head->block);
-    head->block = NULL;
+    memset(head, 0, sizeof *head);
 }
 
 size_t fs_head_scratch(const fs_head *head) {
-    const size_t labels =
-        2 * (size_t)head->w + 5 * (size_t)head->classes * sizeof(float) + (size_t)head->height * sizeof(float);
+    const size_t labels = 2 * (size_t)head->w + 5 * (size_t)head->classes * sizeof(float);
     const size_t logits = (size_t)head->w * (size_t)(head->stride_c + head->classes + 1) * sizeof(float) +
                           (size_t)(head->classes + 2) * COLUMNS * sizeof(float);
     return (labels > logits ? labels : logits) + 512;
@@ -55,11 +72,10 @@ static size_t align64(size_t n) {
 }
 
 void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
-                    const uint8_t *map, uint8_t *labels, size_t labels_stride, char *scratch) {
+                    uint32_t *counts, uint8_t *labels, size_t labels_stride, char *scratch) {
     const ptrdiff_t row = (ptrdiff_t)head->w * head->stride_c;
     uint8_t *above = (uint8_t *)scratch, *below = above + head->w;
-    float *fy = (float *)(scratch + align64(2 * (size_t)head->w));
-    float *classes = fy + head->height;
+    float *classes = (float *)(void *)(scratch + align64(2 * (size_t)head->w));
     for (int i = cell0; i < cell1; i++) {
         const int y0 = head->first_y[i], ny = head->first_y[i + 1] - y0;
         const int lower = i + 1 < head->h ? i + 1 : i;
@@ -67,7 +83,7 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
         // The winner at each grid point; the row below becomes the row above of the next round.
         if (i == cell0) k->argmax(top, head->stride_c, head->w, head->classes, above);
         k->argmax(bottom, head->stride_c, head->w, head->classes, below);
-        for (int y = 0; y < ny; y++) fy[y] = head->tap_y[y0 + y].fraction;
+        const float *fy = head->fraction_y + y0;
         uint8_t *out = labels + (size_t)y0 * labels_stride;
         for (int j = 0; j < head->w && ny > 0;) {
             const int x0 = head->first_x[j];
@@ -84,6 +100,7 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
             if (end > j) {
                 const size_t nx = (size_t)(head->first_x[end] - x0);
                 for (int y = 0; y < ny; y++) memset(out + (size_t)y * labels_stride + x0, above[j], nx);
+                if (counts) counts[above[j]] += (uint32_t)nx * (uint32_t)ny;
                 j = end;
                 continue;
             }
@@ -94,13 +111,10 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
             if (nx > 0)
                 k->head_cell(corner, head->classes, head->fraction_x + x0, nx, fy, ny, out + x0,
                              (ptrdiff_t)labels_stride, classes);
+            for (int y = 0; y < ny && counts; y++)
+                for (int x = x0; x < x0 + nx; x++) counts[out[(size_t)y * labels_stride + (size_t)x]]++;
             j++;
         }
-        if (map)
-            for (int y = 0; y < ny; y++) {
-                uint8_t *p = out + (size_t)y * labels_stride;
-                for (int x = 0; x < head->width; x++) p[x] = map[p[x]];
-            }
         uint8_t *swap = above;
         above = below, below = swap;
     }
@@ -128,11 +142,12 @@ void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logit
     }
 }
 
-void fs_head_confidence(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
-                        uint8_t *out, size_t stride, char *scratch) {
+void fs_head_softmax(const fs_head *head, const fs_kernels *k, const float *logits, int cell0, int cell1,
+                     const fs_softmax *out, char *scratch) {
     float *mixed = (float *)scratch, *planes = mixed + (size_t)head->w * (size_t)head->stride_c;
     float *values = planes + (size_t)head->w * (size_t)head->classes; // [classes][COLUMNS]
     float *high = values + (size_t)head->classes * COLUMNS, *sum = high + COLUMNS;
+    const size_t plane = (size_t)head->height * (size_t)head->width;
     for (int y = head->first_y[cell0]; y < head->first_y[cell1]; y++) {
         mix_down(head, k, logits, y, mixed, planes);
         for (int x = 0; x < head->width; x += COLUMNS) {
@@ -144,10 +159,20 @@ void fs_head_confidence(const fs_head *head, const fs_kernels *k, const float *l
                 for (int i = 0; i < count; i++) high[i] = v[i] > high[i] ? v[i] : high[i];
             }
             for (int c = 0; c < head->classes; c++) k->add_exp(values + (size_t)c * COLUMNS, high, sum, (size_t)count);
-            uint8_t *to = out + (size_t)y * stride + x;
-            for (int i = 0; i < count; i++) {
-                const float most = 1.0f / sum[i];                                 // exp(0) over the sum
-                to[i] = (uint8_t)(most > 0.0f ? (int)(255.0f * most + 0.5f) : 0); // 0 where a logit is a NaN
+            float *scale = sum; // also the largest value: exp(0) over the sum
+            for (int i = 0; i < count; i++) scale[i] = 1.0f / sum[i];
+            if (out->confidence) {
+                uint8_t *to = out->confidence + (size_t)y * out->stride + x;
+                for (int i = 0; i < count; i++) // 0 where a logit is a NaN
+                    to[i] = (uint8_t)(scale[i] > 0.0f ? (int)(255.0f * scale[i] + 0.5f) : 0);
+            }
+            for (int c = 0; c < head->classes && out->scores; c++) {
+                const float *v = values + (size_t)c * COLUMNS;
+                const size_t at = (size_t)c * plane + (size_t)y * (size_t)head->width + (size_t)x;
+                if (out->half)
+                    k->scale_f16(v, scale, (uint16_t *)out->scores + at, (size_t)count);
+                else
+                    k->scale_f32(v, scale, (float *)out->scores + at, (size_t)count);
             }
         }
     }

@@ -11,6 +11,8 @@ static bool runs(const fs_kernels *k) {
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (k == &fs_kernels_avx512) return avx512;
+    avx512 = avx512 && __builtin_cpu_supports("avx512vnni");
+    if (k == &fs_kernels_avx512vnni) return avx512;
     return avx512 && __builtin_cpu_supports("avx512bf16");
 #else
     return k == &fs_kernels_sse;
@@ -20,9 +22,10 @@ static bool runs(const fs_kernels *k) {
 // Best first.
 static const fs_kernels *const all[] = {
 #if defined(__x86_64__)
-    &fs_kernels_avx512bf16, &fs_kernels_avx512, &fs_kernels_avx2,
+    &fs_kernels_avx512bf16, &fs_kernels_avx512vnni,
+    &fs_kernels_avx512,     &fs_kernels_avx2,
 #endif
-    &fs_kernels_sse, NULL};
+    &fs_kernels_sse,        NULL};
 
 const fs_kernels *const *fs_kernels_runnable(void) {
     const fs_kernels *const *k = all;

@@ -8,10 +8,11 @@
 #include <time.h>
 
 #include "cpu/frame.h"
-#include "cpu/head.h"
 #include "cpu/onednn.h"
 #include "cpu/pyramid.h"
+#include "cpu/results.h"
 #include "runtime/base/mem.h"
+#include "runtime/ranges.h"
 
 typedef enum phase_kind {
     PHASE_CHAIN,
@@ -21,8 +22,7 @@ typedef enum phase_kind {
     PHASE_BRANCHES,
     PHASE_LABELS, // from here on: phases that write the caller's memory
     PHASE_ARGMAX,
-    PHASE_LOGITS,
-    PHASE_CONFIDENCE
+    PHASE_REST // what else the frame asks for: logits, confidence, scores, the histogram's sum
 } phase_kind;
 
 typedef struct phase {
@@ -37,11 +37,13 @@ typedef struct phase {
 typedef enum frame_state { FRAME_QUEUED, FRAME_BEGUN, FRAME_CANCELLED } frame_state;
 
 typedef struct job {
+    uint64_t number; // its ticket
     fs_frame frame;
     fs_outputs outputs;
     bool direct;              // the first layer reads the frame as it is
     fs_frame_column *columns; // [network width], for frames of column_width
     int column_width;
+    fs_results results;
     atomic_int state;  // frame_state
     atomic_int failed; // 1 + the step that oneDNN failed in; 0: none
 } job;
@@ -53,6 +55,7 @@ enum { MAX_IN_FLIGHT = 16, CUTS = 5, LABEL_ROWS = 4 };
 struct fs_cpu_session {
     const fs_cpu_engine *engine;
     fs_plan *plan;
+    fs_ranges ranges;
     fs_team *team;
     int in_flight;
     fs_done_fn done; // NULL: nobody is told
@@ -70,6 +73,7 @@ struct fs_cpu_session {
     uint8_t *net_frame;             // [height][width][channels]: a frame in YUV, floats, or of another size
     fs_frame_column *columns;       // [in_flight][width]
     float *cells, *pooled, *branch; // pyramid: [50][128], [50][128], [50][32]
+    uint32_t (*counts)[256];        // [threads]: pixels by class, of the frame that runs
     char *scratch;                  // [threads][scratch_bytes]
     size_t scratch_bytes;
     atomic_bool measure;
@@ -156,6 +160,15 @@ static void pool_to_tensor(const fs_cpu_session *s, const phase *p, int group) {
     }
 }
 
+// Bands of grid rows of the outputs of a frame.
+static int bands_of(const fs_cpu_session *s) {
+    return (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS;
+}
+
+static bool has_planes(const fs_outputs *o) {
+    return o->logits || o->confidence || o->scores;
+}
+
 static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
     // Outputs of a frame that failed stay as they were.
     if (p->kind >= PHASE_LABELS && atomic_load(&j->failed)) return 0;
@@ -165,10 +178,11 @@ static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
     case PHASE_POOL:
     case PHASE_PYRAMID_POOL: return s->plan->program.graph.tensor[p->tensor].c / FS_PANEL;
     case PHASE_BRANCHES: return 1;
-    case PHASE_LABELS: return j->outputs.labels ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
-    case PHASE_LOGITS: return j->outputs.logits ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
-    case PHASE_CONFIDENCE: return j->outputs.confidence ? (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS : 0;
-    case PHASE_ARGMAX: return j->outputs.labels ? s->head.height : 0;
+    case PHASE_LABELS: return fs_results_classes(&j->outputs) ? bands_of(s) : 0;
+    case PHASE_ARGMAX:
+        if (!fs_results_classes(&j->outputs)) return 0;
+        return j->results.head == &s->head ? s->head.height : bands_of(s);
+    case PHASE_REST: return (has_planes(&j->outputs) ? bands_of(s) : 0) + (j->outputs.histogram != NULL);
     }
     return 0;
 }
@@ -197,11 +211,49 @@ static fs_binding bind_frame(const fs_cpu_session *s, const job *j) {
     return b;
 }
 
+// Classes of a band of grid rows, or of one row of the full-size logits that there are where the head is not fused, and
+// what is made of them.
+static void label_task(const fs_cpu_session *s, const phase *p, const job *j, int task, int worker, char *scratch) {
+    const fs_kernels *k = s->engine->kernels;
+    const fs_outputs *o = &j->outputs;
+    const fs_head *head = j->results.head;
+    uint32_t *counts = o->histogram ? s->counts[worker] : NULL;
+    size_t stride;
+    if (p->kind == PHASE_LABELS || head != &s->head) {
+        const float *logits = (const float *)(s->arena + s->plan->place[s->plan->program.graph.logits].offset);
+        const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < head->h ? cell0 + LABEL_ROWS : head->h;
+        uint8_t *classes = fs_results_row(&j->results, o, 0, &stride);
+        fs_head_labels(head, k, logits, cell0, cell1, counts, classes, stride, scratch);
+        fs_results_finish(&j->results, o, head->first_y[cell0], head->first_y[cell1]);
+    } else {
+        const fs_placement *place = &s->plan->place[p->tensor];
+        const float *in = (const float *)(s->arena + place->offset) +
+                          (size_t)task * (size_t)head->width * (size_t)place->channel_stride;
+        uint8_t *classes = fs_results_row(&j->results, o, task, &stride);
+        k->argmax(in, place->channel_stride, head->width, head->classes, classes);
+        if (counts) fs_results_count(classes, head->width, counts);
+        fs_results_finish(&j->results, o, task, task + 1);
+    }
+}
+
+static void rest_task(const fs_cpu_session *s, const job *j, int task, char *scratch) {
+    const fs_outputs *o = &j->outputs;
+    const fs_head *head = j->results.head;
+    if (!has_planes(o) || task == bands_of(s)) {
+        fs_results_histogram((const uint32_t(*)[256])s->counts, fs_team_threads(s->team), head->classes, o->histogram);
+        return;
+    }
+    const fs_kernels *k = s->engine->kernels;
+    const float *logits = (const float *)(s->arena + s->plan->place[s->plan->program.graph.logits].offset);
+    const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < head->h ? cell0 + LABEL_ROWS : head->h;
+    if (o->logits) fs_head_logits(head, k, logits, cell0, cell1, o->logits, scratch);
+    const fs_softmax softmax = {o->confidence, o->confidence_stride, o->scores, o->scores_f16};
+    if (o->confidence || o->scores) fs_head_softmax(head, k, logits, cell0, cell1, &softmax, scratch);
+}
+
 static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int worker, char *scratch) {
     const fs_kernels *k = s->engine->kernels;
     const fs_graph *g = &s->plan->program.graph;
-    const float *logits = (const float *)(s->arena + s->plan->place[g->logits].offset);
-    const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < s->head.h ? cell0 + LABEL_ROWS : s->head.h;
     switch (p->kind) {
     case PHASE_CHAIN: {
         const fs_binding b = bind_frame(s, j);
@@ -223,24 +275,8 @@ static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int wo
     }
     case PHASE_BRANCHES: fs_pyramid_branches(s->engine, s->cells, s->branch, s->pooled); break;
     case PHASE_LABELS:
-        fs_head_labels(&s->head, k, logits, cell0, cell1, j->outputs.labels_map, j->outputs.labels,
-                       j->outputs.labels_stride, scratch);
-        break;
-    case PHASE_CONFIDENCE:
-        fs_head_confidence(&s->head, k, logits, cell0, cell1, j->outputs.confidence, j->outputs.confidence_stride,
-                           scratch);
-        break;
-    case PHASE_LOGITS: fs_head_logits(&s->head, k, logits, cell0, cell1, j->outputs.logits, scratch); break;
-    case PHASE_ARGMAX: {
-        const fs_placement *place = &s->plan->place[p->tensor];
-        const float *row = (const float *)(s->arena + place->offset) +
-                           (size_t)task * (size_t)s->head.width * (size_t)place->channel_stride;
-        uint8_t *out = j->outputs.labels + (size_t)task * j->outputs.labels_stride;
-        k->argmax(row, place->channel_stride, s->head.width, s->head.classes, out);
-        if (j->outputs.labels_map)
-            for (int x = 0; x < s->head.width; x++) out[x] = j->outputs.labels_map[out[x]];
-        break;
-    }
+    case PHASE_ARGMAX: label_task(s, p, j, task, worker, scratch); break;
+    case PHASE_REST: rest_task(s, j, task, scratch); break;
     }
 }
 
@@ -270,10 +306,14 @@ static void run_phases(fs_cpu_session *s, job *j, int worker, uint64_t ticket) {
     char *scratch = s->scratch + (size_t)worker * s->scratch_bytes;
     const bool measure = atomic_load_explicit(&s->measure, memory_order_relaxed);
     double *clock = s->clock + worker * (1 + MAX_PHASES);
+    // Nobody reads them any more: all are behind the last frame's last barrier.
+    if (j->outputs.histogram) memset(s->counts[worker], 0, sizeof *s->counts);
     if (!j->direct) {
         const int tasks = (s->plan->program.graph.height + FRAME_ROWS - 1) / FRAME_ROWS;
         int task;
+        fs_trace_begin(s->ranges.name[FS_RANGE_INPUT], j->number);
         while ((task = fs_team_take(s->team, ticket, FRAME_PHASE, tasks)) >= 0) frame_task(s, j, task, scratch);
+        fs_trace_end();
         fs_team_barrier(s->team, ticket, FRAME_PHASE);
     }
     if (measure) clock[0] = now();
@@ -281,8 +321,12 @@ static void run_phases(fs_cpu_session *s, job *j, int worker, uint64_t ticket) {
     for (int i = 0; i < s->phase_count; i++) {
         const phase *p = &s->phases[i];
         const int tasks = phase_tasks(s, p, j);
-        int task;
-        while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, worker, scratch);
+        if (tasks > 0) {
+            int task;
+            fs_trace_begin(s->ranges.step[p->step], j->number);
+            while ((task = fs_team_take(s->team, ticket, i, tasks)) >= 0) run_task(s, p, j, task, worker, scratch);
+            fs_trace_end();
+        }
         if (measure) clock[1 + i] = now();
         fs_team_barrier(s->team, ticket, i);
     }
@@ -292,7 +336,9 @@ static void run_frame(void *user, int worker, uint64_t ticket) {
     fs_cpu_session *s = user;
     job *j = job_of(s, ticket);
     if (begin(j)) {
+        fs_trace_begin(s->ranges.name[FS_RANGE_FRAME], j->number);
         run_phases(s, j, worker, ticket);
+        fs_trace_end();
     } else {
         // Behind the first barrier all have seen the job, which may be another frame's then; behind the second the
         // counters of the next frame are cleared.
@@ -426,16 +472,22 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
     for (int i = 0; i < s->in_flight; i++) s->jobs[i].columns = s->columns + (size_t)i * width;
     FS_TRY(fs_head_init(&s->head, g, s->plan->place[g->logits].channel_stride));
     for (int i = 0; i < s->plan->program.steps; i++) FS_TRY(add_step(s, i));
-    add_phase(s, PHASE_LOGITS, s->plan->program.steps - 1);
-    add_phase(s, PHASE_CONFIDENCE, s->plan->program.steps - 1);
+    add_phase(s, PHASE_REST, s->plan->program.steps - 1);
     const int threads = config->threads > 0 ? config->threads : fs_team_cores();
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], 0, threads);
     if (s->engine->plain.block) FS_TRY(fs_onednn_open(&s->engine->plain, s->plan, s->arena, threads, &s->onednn));
     s->clock = fs_calloc((size_t)threads, (1 + MAX_PHASES) * sizeof(double));
-    if (s->clock == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the clocks of %d threads", threads);
+    s->counts = fs_calloc((size_t)threads, sizeof *s->counts);
+    if (s->clock == NULL || s->counts == NULL)
+        return fs_fail(FS_ERR_MEMORY, "out of memory for the clocks and counts of %d threads", threads);
     FS_TRY(fs_team_open(threads, run_frame, s, &s->team));
     FS_TRY(allocate_scratch(s));
-    if (config->tune >= 0) FS_TRY(tune(s));
+    if (config->tune >= 0) {
+        fs_trace_begin(s->ranges.name[FS_RANGE_TUNE], (uint64_t)s->chain_count);
+        const fs_status status = tune(s);
+        fs_trace_end();
+        FS_TRY(status);
+    }
     name_tactics(s);
     s->done = config->done, s->done_user = config->done_user; // from here on: nobody is told of tuning's frames
     return FS_OK;
@@ -447,7 +499,10 @@ fs_status fs_cpu_session_open(const fs_cpu_engine *engine, fs_plan *plan, const 
     if (s == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for a session");
     s->engine = engine, s->plan = plan;
     s->in_flight = config->in_flight;
+    fs_ranges_register(&s->ranges, &plan->program);
+    fs_trace_begin(s->ranges.name[FS_RANGE_OPEN], plan->arena_bytes);
     const fs_status status = open_parts(s, config);
+    fs_trace_end();
     if (status != FS_OK) {
         fs_cpu_session_close(s);
         return status;
@@ -462,7 +517,9 @@ void fs_cpu_session_close(fs_cpu_session *s) {
     fs_team_close(s->team);
     for (int i = 0; i < s->chain_count; i++) fs_chain_free(&s->chains[i]);
     fs_onednn_close(s->onednn);
+    for (int i = 0; i < s->in_flight; i++) fs_results_free(&s->jobs[i].results);
     fs_head_free(&s->head);
+    fs_free(s->counts);
     fs_free(s->scratch);
     fs_free(s->columns);
     fs_free(s->net_frame);
@@ -479,7 +536,9 @@ void fs_cpu_session_memory(const fs_cpu_session *s, fs_session_memory *memory) {
     const fs_graph *g = &s->plan->program.graph;
     memory->scratch = (s->scratch_bytes + (1 + MAX_PHASES) * sizeof(double)) * (size_t)memory->threads + sizeof *s +
                       fs_onednn_bytes(s->onednn) + (size_t)g->height * (size_t)g->width * (size_t)g->model.channels +
-                      (size_t)s->in_flight * (size_t)g->width * sizeof *s->columns;
+                      (size_t)s->in_flight * (size_t)g->width * sizeof *s->columns +
+                      (size_t)memory->threads * sizeof *s->counts;
+    for (int i = 0; i < s->in_flight; i++) memory->scratch += fs_results_bytes(&s->jobs[i].results);
 }
 
 fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const fs_outputs *outputs, uint64_t *ticket) {
@@ -487,6 +546,10 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
         return fs_fail(FS_ERR_STATE, "%d frames are in flight already: wait for one first", s->in_flight);
     const uint64_t next = s->submitted + 1;
     job *j = job_of(s, next);
+    FS_TRY(fs_results_prepare(&j->results, &s->head, frame, outputs));
+    j->number = next - s->tuned;
+    fs_trace_begin(s->ranges.name[FS_RANGE_SUBMIT], j->number);
+    fs_ranges_mark(&s->ranges, frame, outputs, &s->plan->program.graph);
     j->frame = *frame, j->outputs = *outputs;
     const fs_graph *g = &s->plan->program.graph;
     j->direct = fs_frame_is_direct(frame, g->width, g->height);
@@ -497,8 +560,9 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
     atomic_store(&j->failed, 0);
     atomic_store(&j->state, FRAME_QUEUED);
     s->submitted = next;
+    *ticket = j->number;
     fs_team_submit(s->team, next);
-    *ticket = next - s->tuned;
+    fs_trace_end();
     return FS_OK;
 }
 
@@ -508,8 +572,10 @@ fs_status fs_cpu_session_wait(fs_cpu_session *s, uint64_t ticket, int64_t timeou
     const uint64_t frame = ticket + s->tuned;
     if (frame <= s->waited)
         return fs_fail(FS_ERR_STATE, "ticket %llu was waited for already", (unsigned long long)ticket);
-    if (!fs_team_wait(s->team, frame, timeout_ns))
-        return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
+    fs_trace_begin(s->ranges.name[FS_RANGE_WAIT], ticket);
+    const bool done = fs_team_wait(s->team, frame, timeout_ns);
+    fs_trace_end();
+    if (!done) return fs_fail(FS_ERR_TIMEOUT, "frame %llu is still running", (unsigned long long)ticket);
     s->waited = frame;
     return outcome(s, frame);
 }

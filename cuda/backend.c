@@ -8,6 +8,7 @@
 #include "cuda/buffer.h"
 #include "cuda/session.h"
 #include "cuda/steps.h"
+#include "runtime/base/trace.h"
 
 static void probe(int ordinal, fs_probe *p) {
     memset(p, 0, sizeof *p);
@@ -31,8 +32,8 @@ static void probe(int ordinal, fs_probe *p) {
     } else {
         snprintf(convolutions, sizeof convolutions, "our own kernels alone: %.340s", fs_error_text());
     }
-    snprintf(p->detail, sizeof p->detail, "fp16; fp32 to check it by; driver for CUDA %d.%d\n%s", device.driver / 1000,
-             device.driver % 1000 / 10, convolutions);
+    snprintf(p->detail, sizeof p->detail, "fp16; fp32 to check it by; driver for CUDA %d.%d\n%s\n%s",
+             device.driver / 1000, device.driver % 1000 / 10, convolutions, fs_trace_about());
 }
 
 static fs_status accepts(const fs_frame *frame, const fs_graph *g) {

@@ -40,6 +40,17 @@ void fs_fill_taps(fs_k_tap *taps, int in, int out, bool align) {
     }
 }
 
+void fs_fill_starts(int *first, int in, int out, bool align) {
+    int next = 0;
+    for (int d = 0; d < out; d++) {
+        int lower;
+        float fraction;
+        fs_resize_source(d, in, out, align, &lower, &fraction);
+        while (next <= lower) first[next++] = d;
+    }
+    while (next <= in) first[next++] = out;
+}
+
 const fs_k_tap *fs_build_taps(fs_builder *b, int in, int out, bool align) {
     const void *device;
     fs_k_tap *host = fs_build_table(b, (size_t)out * sizeof *host, &device);

@@ -28,6 +28,8 @@ void *fs_build_scratch(fs_builder *b, size_t bytes);
 // Room in the tables: the host's copy to fill (NULL when measuring) and the address on the device.
 void *fs_build_table(fs_builder *b, size_t bytes, const void **device);
 void fs_fill_taps(fs_k_tap *taps, int in, int out, bool align);
+// first[i], i <= in: the first output coordinate whose lower tap is >= i; first[in] = out.
+void fs_fill_starts(int *first, int in, int out, bool align);
 const fs_k_tap *fs_build_taps(fs_builder *b, int in, int out, bool align);
 
 fs_map fs_build_map(const fs_builder *b, int tensor);

@@ -21,6 +21,7 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_LABELS: return fs_launch_head_labels(&n->p.labels, sm, variant, launch);
     case FS_FAMILY_PLANES: return fs_launch_head_planes(&n->p.planes, sm, variant, launch);
     case FS_FAMILY_ARGMAX: return fs_launch_argmax(&n->p.argmax, sm, variant, launch);
+    case FS_FAMILY_TALLY: return fs_launch_tally(&n->p.tally, sm, variant, launch);
     case FS_FAMILY_STEM_DS: return fs_launch_stem_ds(&n->p.stem_ds, sm, variant, launch);
     case FS_FAMILY_DSCONV: return fs_launch_dsconv(&n->p.dsconv, sm, variant, launch);
     case FS_FAMILY_BOTTLENECK: return fs_launch_bottleneck(&n->p.bottleneck, sm, variant, launch);
@@ -28,6 +29,8 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_FUSION: return fs_launch_fusion(&n->p.fusion, sm, variant, launch);
     case FS_FAMILY_PYRAMID_FOLD: return fs_launch_pyramid_fold(&n->p.pyramid_fold, sm, variant, launch);
     case FS_FAMILY_PYRAMID_OUT: return fs_launch_pyramid_out(&n->p.pyramid_out, sm, variant, launch);
+    case FS_FAMILY_BOTTLENECK_SPLIT: return fs_launch_bottleneck_split(&n->p.bottleneck_split, sm, variant, launch);
+    case FS_FAMILY_BOTTLENECK_SUM: return fs_launch_bottleneck_sum(&n->p.bottleneck_sum, sm, variant, launch);
     }
     return false;
 }

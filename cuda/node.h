@@ -22,13 +22,16 @@ typedef enum fs_family {
     FS_FAMILY_LABELS,
     FS_FAMILY_PLANES,
     FS_FAMILY_ARGMAX,
+    FS_FAMILY_TALLY,
     FS_FAMILY_STEM_DS,
     FS_FAMILY_DSCONV,
     FS_FAMILY_BOTTLENECK,
     FS_FAMILY_EXPAND_DW,
     FS_FAMILY_FUSION,
     FS_FAMILY_PYRAMID_FOLD,
-    FS_FAMILY_PYRAMID_OUT
+    FS_FAMILY_PYRAMID_OUT,
+    FS_FAMILY_BOTTLENECK_SPLIT,
+    FS_FAMILY_BOTTLENECK_SUM
 } fs_family;
 
 typedef struct fs_node {
@@ -53,6 +56,7 @@ typedef struct fs_node {
         fs_head_params labels;
         fs_head_planes_params planes;
         fs_argmax_params argmax;
+        fs_tally_params tally;
         fs_stem_ds_params stem_ds;
         fs_dsconv_params dsconv;
         fs_bottleneck_params bottleneck;
@@ -60,6 +64,8 @@ typedef struct fs_node {
         fs_fusion_params fusion;
         fs_pyramid_fold_params pyramid_fold;
         fs_pyramid_out_params pyramid_out;
+        fs_bottleneck_split_params bottleneck_split;
+        fs_bottleneck_sum_params bottleneck_sum;
     } p;
     int variant;           // of our own kernels
     const void *bias_half; // CONV: what cuDNN takes beside p.conv

@@ -8,13 +8,15 @@ int fs_bound_node(const fs_nodes *nodes, fs_bound bound) {
     case FS_BOUND_FRAME: return nodes->frame;
     case FS_BOUND_READER: return nodes->reader;
     case FS_BOUND_LABELS: return nodes->labels;
+    case FS_BOUND_TALLY: return nodes->tally;
+    case FS_BOUND_TOTAL: return nodes->total;
     case FS_BOUND_PLANES: return nodes->planes;
     case FS_BOUNDS: break;
     }
     return -1;
 }
 
-static int bound_of(const fs_nodes *nodes, int index) {
+int fs_bound_of(const fs_nodes *nodes, int index) {
     for (int b = 0; b < FS_BOUNDS; b++)
         if (fs_bound_node(nodes, (fs_bound)b) == index) return b;
     return -1;
@@ -38,14 +40,14 @@ static fs_status last_captured(cudaStream_t stream, cudaGraphNode_t *node) {
 static bool may_start_early(const fs_nodes *nodes, int index) {
     int before = index - 1;
     while (before >= 0 && !fs_nodes_active(nodes, before)) before--;
-    return before >= 0 && bound_of(nodes, index) < 0 && (bound_of(nodes, before) < 0 || before == nodes->reader);
+    return before >= 0 && fs_bound_of(nodes, index) < 0 && (fs_bound_of(nodes, before) < 0 || before == nodes->reader);
 }
 
 fs_status fs_run_nodes(const fs_runner *runner, const fs_nodes *nodes, const fs_launch *launches,
                        const fs_binding *binding, cudaStream_t stream, const fs_trace_name *names, fs_marks *marks) {
     fs_status status = FS_OK;
     for (int i = 0; i < nodes->count && status == FS_OK; i++) {
-        const int bound = bound_of(nodes, i);
+        const int bound = fs_bound_of(nodes, i);
         if (!fs_nodes_active(nodes, i) || (bound >= 0 && !binding->enabled[bound])) continue;
         const fs_launch *launch = bound >= 0 ? &binding->launch[bound] : &launches[i];
         if (marks) FS_TRY(fs_marks_reach(marks, nodes->node[i].step, stream));
@@ -61,7 +63,7 @@ static fs_status record(const fs_runner *runner, const fs_nodes *nodes, const fs
                         const fs_binding *binding, cudaStream_t stream, cudaGraphNode_t *captured) {
     for (int i = 0; i < nodes->count; i++) {
         if (!fs_nodes_active(nodes, i)) continue;
-        const int bound = bound_of(nodes, i);
+        const int bound = fs_bound_of(nodes, i);
         const fs_launch *launch = bound >= 0 ? &binding->launch[bound] : &launches[i];
         FS_TRY(fs_run_node(runner, &nodes->node[i], launch, may_start_early(nodes, i), stream));
         if (bound >= 0) FS_TRY(last_captured(stream, &captured[bound]));

@@ -8,7 +8,15 @@
 #include "runtime/base/trace.h"
 
 // The nodes that depend on the frame, in execution order.
-typedef enum fs_bound { FS_BOUND_FRAME, FS_BOUND_READER, FS_BOUND_LABELS, FS_BOUND_PLANES, FS_BOUNDS } fs_bound;
+typedef enum fs_bound {
+    FS_BOUND_FRAME,
+    FS_BOUND_READER,
+    FS_BOUND_LABELS,
+    FS_BOUND_TALLY,
+    FS_BOUND_TOTAL,
+    FS_BOUND_PLANES,
+    FS_BOUNDS
+} fs_bound;
 
 // Their launches for one frame, and which of them run at all.
 typedef struct fs_binding {
@@ -18,6 +26,8 @@ typedef struct fs_binding {
 
 // The index in nodes->node of a bound node.
 int fs_bound_node(const fs_nodes *nodes, fs_bound bound);
+// Which bound node an index in nodes->node is; -1: none.
+int fs_bound_of(const fs_nodes *nodes, int index);
 
 // Runs the enabled nodes on a stream, one launch after the other; `launches` by node, those of bound nodes come from
 // `binding`. With `names` (by step) each launch stands in a range of its step. With `marks` an event stands before each

@@ -94,6 +94,26 @@ static void add_fused_ltd(fs_builder *b, int index, const fs_step *step, bool pa
     close_route(b, index, first);
 }
 
+// The expanded channels split over blocks, for maps of fewer tiles than the GPU has multiprocessors: elsewhere the
+// partial sums would only cost.
+static void add_split_bottleneck(fs_builder *b, int index, fs_map in, fs_map residual, fs_map out, const fs_op *expand,
+                                 const fs_op *dw, const fs_op *project) {
+    enum { TILE = 8 };
+    const int processors = b->engine->device.processors;
+    const fs_fused_pw wide = fused_pw(b, expand, true);
+    const int splits = fs_bottleneck_splits(wide.n, &out, processors);
+    const long long tiles = (long long)((out.h + TILE - 1) / TILE) * ((out.w + TILE - 1) / TILE);
+    if (splits == 0 || tiles >= processors) return;
+    const int first = begin_route(b);
+    float *partial = fs_build_scratch(b, fs_bottleneck_split_floats(&out, splits) * sizeof(float));
+    const fs_fused_pw narrow = fused_pw(b, project, false);
+    fs_build_node(b, FS_FAMILY_BOTTLENECK_SPLIT, index)->p.bottleneck_split =
+        (fs_bottleneck_split_params){{in, wide, fused_dw(b, dw, true), narrow, (fs_map){0}, out}, partial, splits};
+    fs_build_node(b, FS_FAMILY_BOTTLENECK_SUM, index)->p.bottleneck_sum =
+        (fs_bottleneck_sum_params){partial, splits, narrow.bias, residual, out};
+    close_route(b, index, first);
+}
+
 static void add_fused_bottleneck(fs_builder *b, int index, const fs_step *step) {
     const fs_op *expand = nth_conv(b, step, 0), *dw = nth_conv(b, step, 1), *project = nth_conv(b, step, 2);
     const fs_op *end = fs_step_op(&b->plan->program, step, step->ops - 1);
@@ -112,6 +132,7 @@ static void add_fused_bottleneck(fs_builder *b, int index, const fs_step *step) 
         (fs_expand_dw_params){in, fused_pw(b, expand, true), fused_dw(b, dw, true), mid};
     fs_build_conv(b, index, project, mid, residual, step->out, false, &b->engine->layer[project->layer]);
     close_route(b, index, first);
+    add_split_bottleneck(b, index, in, residual, out, expand, dw, project);
 }
 
 static void add_fused_classifier(fs_builder *b, int index, const fs_step *step) {

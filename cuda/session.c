@@ -10,14 +10,13 @@
 #include <nvtx3/nvToolsExtCudaRt.h>
 #endif
 
-#include "cuda/slot.h"
+#include "cuda/bind.h"
 #include "cuda/tune.h"
 #include "runtime/base/log.h"
 #include "runtime/base/mem.h"
+#include "runtime/ranges.h"
 
 enum { MAX_IN_FLIGHT = 16, ALIGN = 256, LABEL_MAP = 256, FRAME_PIXEL = 4 };
-
-typedef enum phase { PHASE_SUBMIT, PHASE_UPLOAD, PHASE_LAUNCH, PHASE_DOWNLOAD, PHASE_WAIT, PHASES } phase;
 
 struct fs_cuda_session {
     const fs_cuda_engine *engine;
@@ -36,7 +35,7 @@ struct fs_cuda_session {
     fs_slot slot[MAX_IN_FLIGHT];
     int in_flight;
     uint64_t submitted, waited; // frames
-    fs_trace_name phase_name[PHASES], step_name[FS_MAX_OPS];
+    fs_ranges ranges;
     fs_marks marks; // of a frame that is profiled; opened at the first
     bool profiles;  // the frame being submitted is
 };
@@ -64,7 +63,9 @@ static size_t carve_device(fs_cuda_session *s, char *base) {
     for (int i = 0; i < s->in_flight; i++) {
         s->slot[i].frame_bytes = pixels * FRAME_PIXEL;
         s->slot[i].frame = carve(&c, s->slot[i].frame_bytes);
-        s->slot[i].labels = carve(&c, pixels);
+        fs_staging *labels = &s->slot[i].result[FS_RESULT_LABELS];
+        labels->device = carve(&c, pixels);
+        labels->device_room = labels->device_lent = pixels;
         s->slot[i].map = carve(&c, LABEL_MAP);
     }
     return c.used;
@@ -75,7 +76,9 @@ static size_t carve_pinned(fs_cuda_session *s, char *base) {
     carver c = {base, 0};
     for (int i = 0; i < s->in_flight; i++) {
         s->slot[i].pinned_frame = carve(&c, s->slot[i].frame_bytes);
-        s->slot[i].pinned_labels = carve(&c, pixels);
+        fs_staging *labels = &s->slot[i].result[FS_RESULT_LABELS];
+        labels->pinned = carve(&c, pixels);
+        labels->pinned_room = labels->pinned_lent = pixels;
         s->slot[i].pinned_map = carve(&c, LABEL_MAP);
     }
     return c.used;
@@ -134,91 +137,10 @@ static fs_status open_streams(fs_cuda_session *s, const fs_session_config *confi
     return FS_OK;
 }
 
-static void register_names(fs_cuda_session *s) {
-    static const char *const phases[PHASES] = {"submit", "upload", "launch", "download", "wait"};
-    for (int i = 0; i < PHASES; i++) s->phase_name[i] = fs_trace_register(phases[i]);
-    for (int i = 0; i < s->plan->program.steps; i++) s->step_name[i] = fs_trace_register(s->plan->program.step[i].name);
-}
-
-// ---- A frame's own launches ----
-
-static void describe_reader(fs_node *reader, const uint8_t *frame, size_t stride, int pixel, const int order[4]) {
-    if (reader->family != FS_FAMILY_NORMALISE) {
-        fs_stem_params *p = reader->family == FS_FAMILY_STEM ? &reader->p.stem : &reader->p.stem_ds.stem;
-        p->frame = frame, p->stride = (long long)stride, p->pixel = pixel;
-        memcpy(p->order, order, sizeof p->order);
-    } else {
-        fs_normalise_params *p = &reader->p.normalise;
-        p->frame = frame, p->stride = (long long)stride, p->pixel = pixel;
-        memcpy(p->order, order, sizeof p->order);
-    }
-}
-
-// Whether stem or normalise can read the frame itself.
-static bool reads_directly(const fs_cuda_session *s, const fs_frame *f) {
-    return f->format <= FS_GRAY8 && f->width == s->graph->width && f->height == s->graph->height;
-}
-
-static void bind_input(const fs_cuda_session *s, const fs_frame *f, const fs_planes *planes, fs_node *frame,
-                       fs_node *reader) {
-    static const int orders[6][4] = {[FS_RGB8] = {0, 1, 2, 3},
-                                     [FS_BGR8] = {2, 1, 0, 3},
-                                     [FS_RGBA8] = {0, 1, 2, 3},
-                                     [FS_BGRA8] = {2, 1, 0, 3},
-                                     [FS_GRAY8] = {0, 0, 0, 0}};
-    static const int pixels[6] = {[FS_RGB8] = 3, [FS_BGR8] = 3, [FS_RGBA8] = 4, [FS_BGRA8] = 4, [FS_GRAY8] = 1};
-    enum { HD_ROWS = 720, BT709 = 2, FULL_RANGE = 2 };
-    const int channels = s->graph->model.channels;
-    if (reads_directly(s, f)) {
-        describe_reader(reader, planes->plane[0], planes->stride[0], pixels[f->format], orders[f->format]);
-        return;
-    }
-    frame->p.frame = (fs_frame_params){
-        .format = f->format,
-        .width = f->width,
-        .height = f->height,
-        .bt709 = f->matrix ? f->matrix == BT709 : f->height >= HD_ROWS,
-        .full_range = f->range == FULL_RANGE,
-        .out = s->net_frame,
-        .out_w = s->graph->width,
-        .out_h = s->graph->height,
-        .channels = channels,
-    };
-    for (int i = 0; i < 4; i++)
-        frame->p.frame.plane[i] = planes->plane[i], frame->p.frame.stride[i] = (long long)planes->stride[i];
-    describe_reader(reader, s->net_frame, (size_t)s->graph->width * (size_t)channels, channels, orders[FS_RGBA8]);
-}
-
-static void bind_outputs(const fs_cuda_session *s, const fs_slot *slot, fs_node *labels, fs_node *planes) {
-    const fs_outputs *o = &slot->outputs;
-    const bool device = o->memory == FS_MEMORY_DEVICE;
-    uint8_t *const out = device ? o->labels : slot->labels;
-    const long long stride = (long long)(device ? o->labels_stride : (size_t)s->graph->width);
-    const uint8_t *map = o->labels_map ? slot->map : NULL;
-    if (labels->family == FS_FAMILY_LABELS)
-        labels->p.labels.labels = out, labels->p.labels.labels_stride = stride, labels->p.labels.map = map;
-    else
-        labels->p.argmax.labels = out, labels->p.argmax.labels_stride = stride, labels->p.argmax.map = map;
-    planes->p.planes.out = o->logits ? device ? o->logits : slot->logits : NULL;
-    planes->p.planes.confidence = o->confidence ? device ? o->confidence : slot->confidence : NULL;
-    planes->p.planes.confidence_stride = device ? (long long)o->confidence_stride : s->graph->width;
-}
-
-// The launches of the frame in `slot`, whose pixels are at `planes`. Launches of disabled nodes are left as they are.
 static fs_status bind_frame(const fs_cuda_session *s, const fs_slot *slot, const fs_planes *planes,
                             fs_binding *binding) {
-    fs_node node[FS_BOUNDS];
-    for (int b = 0; b < FS_BOUNDS; b++) node[b] = s->nodes.node[fs_bound_node(&s->nodes, (fs_bound)b)];
-    bind_input(s, &slot->given, planes, &node[FS_BOUND_FRAME], &node[FS_BOUND_READER]);
-    bind_outputs(s, slot, &node[FS_BOUND_LABELS], &node[FS_BOUND_PLANES]);
-    binding->enabled[FS_BOUND_FRAME] = !reads_directly(s, &slot->given);
-    binding->enabled[FS_BOUND_READER] = true;
-    binding->enabled[FS_BOUND_LABELS] = slot->outputs.labels != NULL;
-    binding->enabled[FS_BOUND_PLANES] = slot->outputs.logits != NULL || slot->outputs.confidence != NULL;
-    for (int b = 0; b < FS_BOUNDS; b++)
-        if (binding->enabled[b] && !fs_node_launch(&node[b], s->runner.sm, node[b].variant, &binding->launch[b]))
-            return fs_fail(FS_ERR_INTERNAL, "no kernel takes this frame or these outputs");
-    return FS_OK;
+    const fs_binder binder = {s->graph, &s->nodes, s->net_frame, s->runner.sm};
+    return fs_bind_frame(&binder, slot, planes, binding);
 }
 
 // ---- Tactics and capture ----
@@ -229,7 +151,7 @@ static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *con
     const int channels = s->graph->model.channels;
     for (int i = 0; i < s->nodes.count; i++)
         if (fs_nodes_reads(&s->nodes.node[i]))
-            describe_reader(&s->nodes.node[i], s->slot[0].frame, (size_t)(channels * s->graph->width), channels, order);
+            fs_bind_reader(&s->nodes.node[i], s->slot[0].frame, (size_t)(channels * s->graph->width), channels, order);
     if (config->tune >= 0) {
         const fs_tuner tuner = {.engine = s->engine,
                                 .runner = &s->runner,
@@ -250,7 +172,7 @@ static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *con
     for (int i = 0; i < s->nodes.count; i++) {
         const fs_node *n = &s->nodes.node[i];
         if (!fs_nodes_active(&s->nodes, i)) continue;
-        if (i == s->nodes.frame || i == s->nodes.reader || i == s->nodes.labels || i == s->nodes.planes) continue;
+        if (fs_bound_of(&s->nodes, i) >= 0) continue;
         if (!fs_node_launch(n, s->runner.sm, n->variant, &s->launch[i]))
             return fs_fail(FS_ERR_INTERNAL, "no kernel for step '%s'", s->plan->program.step[n->step].name);
         FS_TRY(fs_run_allow(&s->launch[i]));
@@ -266,7 +188,13 @@ static fs_status load_frame_kernels(const fs_cuda_session *s) {
         for (int larger = 0; larger < 2; larger++) {
             fs_slot slot = {
                 .given = {.format = formats[i], .width = s->graph->width + larger, .height = s->graph->height},
-                .outputs = {.labels = s->slot[0].labels, .logits = (float *)(void *)s->device}};
+                .outputs = {.memory = FS_MEMORY_DEVICE,
+                            .labels = s->slot[0].result[FS_RESULT_LABELS].device,
+                            .logits = (float *)(void *)s->device,
+                            .histogram = (uint32_t *)(void *)s->device,
+                            .scores_f16 = larger,
+                            .at_frame_size = larger}};
+            fs_slot_measure(&slot, s->graph);
             fs_binding binding;
             FS_TRY(bind_frame(s, &slot, &planes, &binding));
             for (int b = 0; b < FS_BOUNDS; b++)
@@ -282,9 +210,11 @@ static fs_status bind_everything(fs_cuda_session *s, fs_binding *binding) {
     const fs_planes planes = {{slot.frame, slot.frame, slot.frame},
                               {(size_t)s->graph->width, (size_t)s->graph->width, (size_t)s->graph->width}};
     slot.outputs = (fs_outputs){.memory = FS_MEMORY_DEVICE,
-                                .labels = slot.labels,
+                                .labels = slot.result[FS_RESULT_LABELS].device,
                                 .labels_stride = (size_t)s->graph->width,
-                                .logits = (float *)(void *)s->device};
+                                .logits = (float *)(void *)s->device,
+                                .histogram = (uint32_t *)(void *)s->device};
+    fs_slot_measure(&slot, s->graph);
     slot.given = (fs_frame){.format = FS_NV12, .width = s->graph->width, .height = s->graph->height};
     FS_TRY(bind_frame(s, &slot, &planes, binding));
     for (int b = 0; b < FS_BOUNDS; b++) FS_TRY(fs_run_allow(&binding->launch[b]));
@@ -300,7 +230,8 @@ static fs_status rehearse(fs_cuda_session *s) {
     for (int i = 0; i < 2; i++) {
         fs_slot slot = {.given = {.format = kinds[i], .width = s->graph->width, .height = s->graph->height},
                         .outputs = {.memory = FS_MEMORY_DEVICE, .labels_stride = width}};
-        if (i == 1) slot.outputs.labels = s->slot[0].labels;
+        fs_slot_measure(&slot, s->graph);
+        if (i == 1) slot.outputs.labels = s->slot[0].result[FS_RESULT_LABELS].device;
         fs_binding binding;
         FS_TRY(bind_frame(s, &slot, &planes, &binding));
         FS_TRY(fs_replay_bind(&s->capture, &s->slot[0].replay, &binding));
@@ -331,8 +262,7 @@ static void close_replays(fs_cuda_session *s) {
     fs_capture_free(&s->capture);
 }
 
-static fs_status prepare_replay(fs_cuda_session *s, const fs_session_config *config) {
-    if (config->eager) return FS_OK;
+static fs_status prepare_replay(fs_cuda_session *s) {
     fs_status status = capture(s);
     if (status == FS_ERR_BACKEND && s->runner.early) {
         // Graphs with programmatic edges are younger than the rest: try without.
@@ -378,10 +308,17 @@ static fs_status open_parts(fs_cuda_session *s, const fs_session_config *config)
     }
     FS_TRY(allocate(s));
     FS_TRY(open_streams(s, config));
-    register_names(s);
-    FS_TRY(choose_tactics(s, config));
+    fs_trace_begin(s->ranges.name[FS_RANGE_TUNE], (uint64_t)s->nodes.count);
+    fs_status status = choose_tactics(s, config);
+    fs_trace_end();
+    FS_TRY(status);
     FS_TRY(load_frame_kernels(s));
-    FS_TRY(prepare_replay(s, config));
+    if (!config->eager) {
+        fs_trace_begin(s->ranges.name[FS_RANGE_CAPTURE], (uint64_t)s->in_flight);
+        status = prepare_replay(s);
+        fs_trace_end();
+        FS_TRY(status);
+    }
     name_tactics(s);
     return FS_OK;
 }
@@ -395,9 +332,12 @@ fs_status fs_cuda_session_open(const fs_cuda_engine *engine, fs_plan *plan, cons
     for (int i = 0; i < s->in_flight; i++)
         s->slot[i].graph = s->graph, s->slot[i].done = config->done, s->slot[i].done_user = config->done_user;
     s->runner.early = engine->device.sm >= FS_CUDA_EARLY_SM;
+    fs_ranges_register(&s->ranges, &plan->program);
+    fs_trace_begin(s->ranges.name[FS_RANGE_OPEN], plan->arena_bytes);
     int before = engine->device.ordinal;
     fs_status status = fs_device_enter(engine->device.ordinal, &before);
     if (status == FS_OK) status = open_parts(s, config);
+    fs_trace_end();
     fs_device_leave(engine->device.ordinal, before);
     if (status != FS_OK) {
         fs_cuda_session_close(s);
@@ -417,6 +357,7 @@ static fs_status bring_in(fs_cuda_session *s, fs_slot *slot, fs_planes *planes) 
     bool copied = false;
     FS_TRY(fs_slot_upload(slot, s->upload, planes, &copied));
     FS_TRY(fs_slot_upload_map(slot, s->upload, &copied));
+    FS_TRY(fs_slot_upload_tables(slot, s->graph, s->upload, &copied));
     if (!copied) return FS_OK;
     FS_CUDA(cudaEventRecord(slot->in, s->upload), "recording the upload");
     return fs_cuda_status(cudaStreamWaitEvent(s->compute, slot->in, 0), "waiting for the upload");
@@ -429,7 +370,7 @@ static fs_status launch_frame(fs_cuda_session *s, fs_slot *slot, const fs_planes
         FS_TRY(fs_replay_run(&s->capture, &slot->replay, &binding, s->compute));
     else
         FS_TRY(fs_run_nodes(&s->runner, &s->nodes, s->launch, &binding, s->compute,
-                            fs_trace_active() ? s->step_name : NULL, s->profiles ? &s->marks : NULL));
+                            fs_trace_active() ? s->ranges.step : NULL, s->profiles ? &s->marks : NULL));
     return fs_cuda_status(cudaEventRecord(slot->computed, s->compute), "recording the frame");
 }
 
@@ -444,17 +385,17 @@ static fs_status bring_out(fs_cuda_session *s, fs_slot *slot) {
 
 static fs_status submit(fs_cuda_session *s, fs_slot *slot, uint64_t number) {
     fs_planes planes;
-    if (slot->outputs.memory != FS_MEMORY_DEVICE) FS_TRY(fs_slot_need_planes(slot, s->graph));
+    FS_TRY(fs_slot_need(slot, s->graph));
     if (s->profiles) FS_TRY(fs_marks_start(&s->marks, s->compute));
-    fs_trace_begin(s->phase_name[PHASE_UPLOAD], number);
+    fs_trace_begin(s->ranges.name[FS_RANGE_UPLOAD], number);
     fs_status status = bring_in(s, slot, &planes);
     fs_trace_end();
     if (status != FS_OK) return status;
-    fs_trace_begin(s->phase_name[PHASE_LAUNCH], number);
+    fs_trace_begin(s->ranges.name[FS_RANGE_LAUNCH], number);
     status = launch_frame(s, slot, &planes);
     fs_trace_end();
     if (status != FS_OK) return status;
-    fs_trace_begin(s->phase_name[PHASE_DOWNLOAD], number);
+    fs_trace_begin(s->ranges.name[FS_RANGE_DOWNLOAD], number);
     status = bring_out(s, slot);
     fs_trace_end();
     return status;
@@ -476,10 +417,12 @@ fs_status fs_cuda_session_submit(fs_cuda_session *s, const fs_frame *frame, cons
     const uint64_t number = s->submitted + 1;
     fs_slot *slot = slot_of(s, number);
     slot->given = *frame, slot->outputs = *outputs, slot->ticket = number;
+    fs_slot_measure(slot, s->graph);
     int before;
     FS_TRY(fs_device_enter(s->engine->device.ordinal, &before));
     atomic_store(&slot->state, FS_SLOT_QUEUED);
-    fs_trace_begin(s->phase_name[PHASE_SUBMIT], number);
+    fs_trace_begin(s->ranges.name[FS_RANGE_SUBMIT], number);
+    fs_ranges_mark(&s->ranges, frame, outputs, s->graph);
     const fs_status status = submit(s, slot, number);
     fs_trace_end();
     if (status != FS_OK) {
@@ -538,7 +481,7 @@ fs_status fs_cuda_session_wait(fs_cuda_session *s, uint64_t ticket, int64_t time
     int before = s->engine->device.ordinal;
     fs_status status = fs_device_enter(s->engine->device.ordinal, &before);
     if (status == FS_OK) {
-        fs_trace_begin(s->phase_name[PHASE_WAIT], ticket);
+        fs_trace_begin(s->ranges.name[FS_RANGE_WAIT], ticket);
         status = wait_frames(s, ticket, deadline);
         fs_trace_end();
     }
@@ -599,19 +542,13 @@ bool fs_cuda_session_replays(const fs_cuda_session *s) {
 }
 
 void fs_cuda_session_memory(const fs_cuda_session *s, fs_session_memory *memory) {
-    const size_t pixels = (size_t)s->graph->height * (size_t)s->graph->width;
     memory->arena = s->plan->arena_bytes;
     memory->scratch = s->device_bytes - memory->arena;
     memory->host = s->pinned_bytes + sizeof *s;
     memory->threads = 0;
     for (int i = 0; i < s->in_flight; i++) {
-        memory->scratch += s->slot[i].large_bytes;
-        memory->host += s->slot[i].large_bytes;
-        const size_t logits = pixels * (size_t)s->graph->model.classes * sizeof(float);
-        if (s->slot[i].logits) memory->scratch += logits;
-        if (s->slot[i].pinned_logits) memory->host += logits;
-        if (s->slot[i].confidence) memory->scratch += pixels;
-        if (s->slot[i].pinned_confidence) memory->host += pixels;
+        memory->scratch += fs_slot_device_bytes(&s->slot[i]);
+        memory->host += fs_slot_pinned_bytes(&s->slot[i]);
     }
 }
 

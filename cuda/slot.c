@@ -3,36 +3,14 @@
 
 #include <string.h>
 
+#include "cuda/builder.h"
 #include "runtime/base/log.h"
+#include "runtime/ranges.h"
 
 enum { LABEL_MAP = 256, PLANE_ALIGN = 256 };
 
 static size_t round_up(size_t bytes) {
     return (bytes + PLANE_ALIGN - 1) / PLANE_ALIGN * PLANE_ALIGN;
-}
-
-void fs_plane_size(const fs_frame *f, int plane, size_t *rows, size_t *row_bytes) {
-    const size_t w = (size_t)f->width, h = (size_t)f->height, half_w = (w + 1) / 2, half_h = (h + 1) / 2;
-    *rows = plane == 0 ? h : 0, *row_bytes = w;
-    switch (f->format) {
-    case FS_RGB8:
-    case FS_BGR8: *row_bytes = 3 * w; break;
-    case FS_RGBA8:
-    case FS_BGRA8: *row_bytes = 4 * w; break;
-    case FS_NV12:
-        *row_bytes = plane == 0 ? w : 2 * half_w;
-        if (plane == 1) *rows = half_h;
-        break;
-    case FS_I420:
-        *row_bytes = plane == 0 ? w : half_w;
-        if (plane == 1 || plane == 2) *rows = half_h;
-        break;
-    case FS_GRAY8: break;
-    case FS_PLANAR_F32:
-        *row_bytes = w * sizeof(float);
-        if (f->plane[plane]) *rows = h;
-        break;
-    }
 }
 
 // Room for a host frame that is larger than the network's own. Once for each larger size, so not on the steady path.
@@ -105,69 +83,158 @@ fs_status fs_slot_upload_map(fs_slot *s, cudaStream_t stream, bool *copied) {
     return FS_OK;
 }
 
-static size_t logits_bytes(const fs_graph *g) {
-    return (size_t)g->model.classes * (size_t)g->height * (size_t)g->width * sizeof(float);
-}
+// A result as the caller sees it: rows of bytes.
+typedef struct extent {
+    uint8_t *caller; // NULL: not asked for
+    size_t rows, row, stride;
+} extent;
 
-static size_t pixels_of(const fs_graph *g) {
-    return (size_t)g->height * (size_t)g->width;
-}
-
-fs_status fs_slot_need_planes(fs_slot *s, const fs_graph *g) {
-    const bool staged = s->outputs.memory == FS_MEMORY_HOST;
-    if (s->outputs.logits) {
-        const size_t bytes = logits_bytes(g);
-        if (s->logits == NULL) FS_CUDA(cudaMalloc((void **)&s->logits, bytes), "allocating memory for logits");
-        if (staged && s->pinned_logits == NULL)
-            FS_CUDA(cudaHostAlloc((void **)&s->pinned_logits, bytes, 0), "allocating pinned memory for logits");
+static extent extent_of(const fs_slot *s, const fs_graph *g, fs_result kind) {
+    const fs_outputs *o = &s->outputs;
+    const size_t h = (size_t)s->height, w = (size_t)s->width, classes = (size_t)g->model.classes;
+    switch (kind) {
+    case FS_RESULT_LABELS: return (extent){o->labels, h, w, o->labels_stride};
+    case FS_RESULT_CONFIDENCE: return (extent){o->confidence, h, w, o->confidence_stride};
+    case FS_RESULT_LOGITS: {
+        const size_t bytes = classes * h * w * sizeof(float);
+        return (extent){(uint8_t *)o->logits, 1, bytes, bytes};
     }
-    if (s->outputs.confidence) {
-        if (s->confidence == NULL)
-            FS_CUDA(cudaMalloc((void **)&s->confidence, pixels_of(g)), "allocating memory for confidence");
-        if (staged && s->pinned_confidence == NULL)
-            FS_CUDA(cudaHostAlloc((void **)&s->pinned_confidence, pixels_of(g), 0),
-                    "allocating pinned memory for confidence");
+    case FS_RESULT_SCORES: {
+        const size_t bytes = classes * h * w * (o->scores_f16 ? 2 : sizeof(float));
+        return (extent){o->scores, 1, bytes, bytes};
+    }
+    case FS_RESULT_HISTOGRAM: {
+        const size_t bytes = classes * sizeof(uint32_t);
+        return (extent){(uint8_t *)o->histogram, 1, bytes, bytes};
+    }
+    case FS_RESULTS: break;
+    }
+    return (extent){0};
+}
+
+bool fs_slot_tallies(const fs_slot *s) {
+    return s->outputs.histogram != NULL;
+}
+
+// Whether a result exists in the slot's own device memory.
+static bool is_staged(const fs_slot *s, const extent *e, fs_result kind) {
+    if (e->caller) return s->outputs.memory != FS_MEMORY_DEVICE;
+    return kind == FS_RESULT_LABELS && fs_slot_tallies(s);
+}
+
+// Room in a staging's device memory, and in its pinned memory.
+static fs_status need(fs_staging *staging, size_t device, size_t pinned) {
+    if (device > staging->device_room) {
+        uint8_t *made;
+        FS_CUDA(cudaMalloc((void **)&made, device), "allocating memory for an output");
+        if (staging->device_room > staging->device_lent) cudaFree(staging->device);
+        staging->device = made, staging->device_room = device, staging->device_lent = 0;
+    }
+    if (pinned > staging->pinned_room) {
+        uint8_t *made;
+        FS_CUDA(cudaHostAlloc((void **)&made, pinned, 0), "allocating pinned memory for an output");
+        if (staging->pinned_room > staging->pinned_lent) cudaFreeHost(staging->pinned);
+        staging->pinned = made, staging->pinned_room = pinned, staging->pinned_lent = 0;
     }
     return FS_OK;
 }
 
-// A plane of bytes to the caller's pinned memory, or to ours.
-static cudaError_t download_bytes(const fs_slot *s, const fs_graph *g, uint8_t *caller, size_t stride, uint8_t *ours,
-                                  const uint8_t *from, cudaStream_t stream) {
-    const size_t width = (size_t)g->width, height = (size_t)g->height;
-    const bool pinned = s->outputs.memory == FS_MEMORY_PINNED;
-    uint8_t *to = pinned ? caller : ours;
-    return pinned && stride != width
-               ? cudaMemcpy2DAsync(to, stride, from, width, width, height, cudaMemcpyDeviceToHost, stream)
-               : cudaMemcpyAsync(to, from, width * height, cudaMemcpyDeviceToHost, stream);
+static void release(fs_staging *staging) {
+    if (staging->device_room > staging->device_lent) cudaFree(staging->device);
+    if (staging->pinned_room > staging->pinned_lent) cudaFreeHost(staging->pinned);
+}
+
+void fs_slot_measure(fs_slot *s, const fs_graph *g) {
+    s->height = s->outputs.at_frame_size ? s->given.height : g->height;
+    s->width = s->outputs.at_frame_size ? s->given.width : g->width;
+}
+
+bool fs_slot_resizes(const fs_slot *s, const fs_graph *g) {
+    return s->height != g->height || s->width != g->width;
+}
+
+// Fills the tables for the size of the frame's outputs on the host's side.
+static fs_status need_tables(fs_slot *s, const fs_graph *g) {
+    fs_size_tables *t = &s->tables;
+    if (!fs_slot_resizes(s, g) || (t->height == s->height && t->width == s->width)) return FS_OK;
+    const fs_tensor *logits = &g->tensor[g->logits];
+    const size_t x_at = round_up((size_t)s->height * sizeof(fs_k_tap));
+    const size_t starts_at = x_at + round_up((size_t)s->width * sizeof(fs_k_tap));
+    const size_t bytes = starts_at + (size_t)(logits->h + logits->w + 2) * sizeof(int);
+    t->height = t->width = 0; // until all is there
+    FS_TRY(need(&t->staging, bytes, bytes));
+    uint8_t *device = t->staging.device, *pinned = t->staging.pinned;
+    int *starts = (int *)(void *)(pinned + starts_at);
+    fs_fill_taps((fs_k_tap *)(void *)pinned, logits->h, s->height, g->model.align_final);
+    fs_fill_taps((fs_k_tap *)(void *)(pinned + x_at), logits->w, s->width, g->model.align_final);
+    fs_fill_starts(starts, logits->h, s->height, g->model.align_final);
+    fs_fill_starts(starts + logits->h + 1, logits->w, s->width, g->model.align_final);
+    t->tap_y = (const fs_k_tap *)(void *)device, t->tap_x = (const fs_k_tap *)(void *)(device + x_at);
+    t->first_y = (const int *)(void *)(device + starts_at), t->first_x = t->first_y + logits->h + 1;
+    t->height = s->height, t->width = s->width, t->uploaded = false;
+    return FS_OK;
+}
+
+fs_status fs_slot_upload_tables(fs_slot *s, const fs_graph *g, cudaStream_t stream, bool *copied) {
+    fs_size_tables *t = &s->tables;
+    if (!fs_slot_resizes(s, g) || t->uploaded) return FS_OK;
+    FS_CUDA(
+        cudaMemcpyAsync(t->staging.device, t->staging.pinned, t->staging.pinned_room, cudaMemcpyHostToDevice, stream),
+        "uploading the tables of a frame's size");
+    t->uploaded = *copied = true;
+    return FS_OK;
+}
+
+fs_status fs_slot_need(fs_slot *s, const fs_graph *g) {
+    for (int kind = 0; kind < FS_RESULTS; kind++) {
+        const extent e = extent_of(s, g, (fs_result)kind);
+        const size_t bytes = e.rows * e.row;
+        if (!is_staged(s, &e, (fs_result)kind)) continue;
+        FS_TRY(need(&s->result[kind], bytes, e.caller && s->outputs.memory == FS_MEMORY_HOST ? bytes : 0));
+    }
+    return need_tables(s, g);
+}
+
+void *fs_slot_target(const fs_slot *s, const fs_graph *g, fs_result kind, long long *stride) {
+    const extent e = extent_of(s, g, kind);
+    const bool staged = is_staged(s, &e, kind);
+    *stride = (long long)(staged ? e.row : e.stride);
+    return staged ? s->result[kind].device : e.caller;
 }
 
 fs_status fs_slot_download(fs_slot *s, const fs_graph *g, cudaStream_t stream) {
-    const fs_outputs *o = &s->outputs;
-    if (o->labels)
-        FS_CUDA(download_bytes(s, g, o->labels, o->labels_stride, s->pinned_labels, s->labels, stream),
-                "downloading the labels");
-    if (o->confidence)
-        FS_CUDA(download_bytes(s, g, o->confidence, o->confidence_stride, s->pinned_confidence, s->confidence, stream),
-                "downloading the confidence");
-    if (o->logits) {
-        float *to = o->memory == FS_MEMORY_PINNED ? o->logits : s->pinned_logits;
-        FS_CUDA(cudaMemcpyAsync(to, s->logits, logits_bytes(g), cudaMemcpyDeviceToHost, stream),
-                "downloading the logits");
+    for (int kind = 0; kind < FS_RESULTS; kind++) {
+        const extent e = extent_of(s, g, (fs_result)kind);
+        if (e.caller == NULL) continue;
+        const bool pinned = s->outputs.memory == FS_MEMORY_PINNED;
+        uint8_t *to = pinned ? e.caller : s->result[kind].pinned;
+        const uint8_t *from = s->result[kind].device;
+        FS_CUDA(pinned && e.stride != e.row
+                    ? cudaMemcpy2DAsync(to, e.stride, from, e.row, e.row, e.rows, cudaMemcpyDeviceToHost, stream)
+                    : cudaMemcpyAsync(to, from, e.row * e.rows, cudaMemcpyDeviceToHost, stream),
+                "downloading the results");
     }
     return FS_OK;
 }
 
+size_t fs_slot_device_bytes(const fs_slot *s) {
+    size_t bytes = s->large_bytes + s->tables.staging.device_room;
+    for (int kind = 0; kind < FS_RESULTS; kind++) bytes += s->result[kind].device_room - s->result[kind].device_lent;
+    return bytes;
+}
+
+size_t fs_slot_pinned_bytes(const fs_slot *s) {
+    size_t bytes = s->large_bytes + s->tables.staging.pinned_room;
+    for (int kind = 0; kind < FS_RESULTS; kind++) bytes += s->result[kind].pinned_room - s->result[kind].pinned_lent;
+    return bytes;
+}
+
 static void deliver(const fs_slot *s) {
-    const fs_graph *g = s->graph;
-    const fs_outputs *o = &s->outputs;
-    if (o->memory != FS_MEMORY_HOST) return;
-    if (o->logits) memcpy(o->logits, s->pinned_logits, logits_bytes(g));
-    if (o->labels)
-        copy_rows(o->labels, o->labels_stride, s->pinned_labels, (size_t)g->width, (size_t)g->width, (size_t)g->height);
-    if (o->confidence)
-        copy_rows(o->confidence, o->confidence_stride, s->pinned_confidence, (size_t)g->width, (size_t)g->width,
-                  (size_t)g->height);
+    if (s->outputs.memory != FS_MEMORY_HOST) return;
+    for (int kind = 0; kind < FS_RESULTS; kind++) {
+        const extent e = extent_of(s, s->graph, (fs_result)kind);
+        if (e.caller) copy_rows(e.caller, e.stride, s->result[kind].pinned, e.row, e.row, e.rows);
+    }
 }
 
 void fs_slot_end(fs_slot *s, fs_status status) {
@@ -200,8 +267,6 @@ void fs_slot_close(fs_slot *s) {
     if (s->out) cudaEventDestroy(s->out);
     if (s->large_frame) cudaFree(s->large_frame);
     if (s->large_pinned) cudaFreeHost(s->large_pinned);
-    if (s->logits) cudaFree(s->logits);
-    if (s->pinned_logits) cudaFreeHost(s->pinned_logits);
-    if (s->confidence) cudaFree(s->confidence);
-    if (s->pinned_confidence) cudaFreeHost(s->pinned_confidence);
+    for (int kind = 0; kind < FS_RESULTS; kind++) release(&s->result[kind]);
+    release(&s->tables.staging);
 }

@@ -7,27 +7,53 @@
 #include "cuda/replay.h"
 #include "runtime/backend.h"
 
+// What a frame may ask for.
+typedef enum fs_result {
+    FS_RESULT_LABELS,
+    FS_RESULT_LOGITS,
+    FS_RESULT_CONFIDENCE,
+    FS_RESULT_HISTOGRAM,
+    FS_RESULT_SCORES,
+    FS_RESULTS
+} fs_result;
+
+// A result on its way: where the kernels write it, and where it waits for the caller. Made when first needed and grown,
+// but for labels of the network's size, whose memory is lent by the session's blocks.
+typedef struct fs_staging {
+    uint8_t *device, *pinned;
+    size_t device_room, pinned_room; // bytes
+    size_t device_lent, pinned_lent; // of the room: not ours to free
+} fs_staging;
+
 // OVER: told and handed over, or empty. Whoever takes a slot to OVER does both.
 typedef enum fs_slot_state { FS_SLOT_OVER, FS_SLOT_QUEUED, FS_SLOT_CANCELLED } fs_slot_state;
 
+// Where each output row and column lies between the logits, for outputs of the frame's size.
+typedef struct fs_size_tables {
+    fs_staging staging;
+    int height, width; // that they are for, 0: none
+    bool uploaded;
+    const fs_k_tap *tap_y, *tap_x; // on the device
+    const int *first_y, *first_x;
+} fs_size_tables;
+
 typedef struct fs_slot {
-    // Device and pinned memory, parts of the session's blocks: a host frame's bytes, labels, the label map.
+    // Device and pinned memory, parts of the session's blocks: a host frame's bytes, the label map.
     uint8_t *frame, *pinned_frame;
     size_t frame_bytes; // room
-    uint8_t *labels, *pinned_labels;
     uint8_t *map, *pinned_map;
     bool map_known;
-    // Made when first needed, because few need them: for host frames larger than the room, and for logits and
-    // confidence to the host.
+    // Made when first needed: for host frames larger than the room.
     uint8_t *large_frame, *large_pinned;
     size_t large_bytes;
-    float *logits, *pinned_logits;
-    uint8_t *confidence, *pinned_confidence;
+    fs_staging result[FS_RESULTS];
+    fs_size_tables tables;
     cudaEvent_t in, computed, out; // upload done; kernels done; results at hand
     fs_replay replay;
     // Of the frame that is in it.
     fs_frame given;
     fs_outputs outputs;
+    int height, width; // of the outputs
     uint64_t ticket;
     // fs_slot_state, and how the frame ended (fs_status). With a callback the driver's thread writes them, too.
     atomic_int state, outcome;
@@ -44,8 +70,6 @@ typedef struct fs_planes {
     size_t stride[4];
 } fs_planes;
 
-// Rows and bytes per row of a plane; 0 rows where the format has no such plane.
-void fs_plane_size(const fs_frame *frame, int plane, size_t *rows, size_t *row_bytes);
 // Copies the frame's pixels to the device, on `stream`: from host memory through the slot's pinned memory, so that the
 // caller's may be pageable; from pinned memory directly. Device memory is taken as it is. Sets *copied when something
 // was enqueued.
@@ -54,6 +78,22 @@ fs_status fs_slot_upload(fs_slot *slot, cudaStream_t stream, fs_planes *planes, 
 fs_status fs_slot_upload_map(fs_slot *slot, cudaStream_t stream, bool *copied);
 // Enqueues what brings results to the host.
 fs_status fs_slot_download(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
+// Fills in the size of the outputs of the frame in the slot.
+void fs_slot_measure(fs_slot *slot, const fs_graph *graph);
+// Whether they are of another size than the network.
+bool fs_slot_resizes(const fs_slot *slot, const fs_graph *graph);
+// The tables of that size, where they are not there yet; fs_slot_need has made them.
+fs_status fs_slot_upload_tables(fs_slot *slot, const fs_graph *graph, cudaStream_t stream, bool *copied);
+// Whether the classes are needed for more than to be handed over: then they are mapped after that, and exist even where
+// the frame asks for no labels.
+bool fs_slot_tallies(const fs_slot *slot);
+// Memory for what the frame asks for, where it is not there yet. Once for each kind and larger size, so not on the
+// steady path.
+fs_status fs_slot_need(fs_slot *slot, const fs_graph *graph);
+// Where a kernel writes a result, and the bytes from one row to the next; NULL when the frame does not need it.
+void *fs_slot_target(const fs_slot *slot, const fs_graph *graph, fs_result kind, long long *stride);
+size_t fs_slot_device_bytes(const fs_slot *slot); // beside the session's blocks
+size_t fs_slot_pinned_bytes(const fs_slot *slot);
 // Enqueues fs_slot_end behind the results, when somebody is to be told.
 fs_status fs_slot_tell(fs_slot *slot, cudaStream_t stream);
 // Ends the frame, once, however often it is called: hands results over to the caller's memory when `status` is FS_OK
@@ -62,8 +102,6 @@ fs_status fs_slot_tell(fs_slot *slot, cudaStream_t stream);
 void fs_slot_end(fs_slot *slot, fs_status status);
 // The event behind all that the frame does.
 cudaEvent_t fs_slot_last(const fs_slot *slot);
-// Memory for logits and confidence on their way to the host, where the frame asks for them.
-fs_status fs_slot_need_planes(fs_slot *slot, const fs_graph *graph);
 void fs_slot_close(fs_slot *slot);
 
 #endif

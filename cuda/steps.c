@@ -95,18 +95,10 @@ static const fs_k_tap *pyramid_taps(fs_builder *b, int out, bool align) {
     return device;
 }
 
-// first[i]: the first output coordinate whose lower tap is >= i; first[in] = out.
 static const int *cell_starts(fs_builder *b, int in, int out, bool align) {
     const void *device;
     int *host = fs_build_table(b, ((size_t)in + 1) * sizeof *host, &device);
-    int next = 0;
-    for (int d = 0; d < out && host; d++) {
-        int lower;
-        float fraction;
-        fs_resize_source(d, in, out, align, &lower, &fraction);
-        while (next <= lower) host[next++] = d;
-    }
-    while (host && next <= in) host[next++] = out;
+    if (host) fs_fill_starts(host, in, out, align);
     return device;
 }
 
@@ -223,6 +215,23 @@ static void add_op(fs_builder *b, int index, const fs_step *step) {
     }
 }
 
+// What is made of the classes.
+static void add_tally(fs_builder *b) {
+    const int classes = b->graph->model.classes;
+    b->scratch_used = 0;
+    uint32_t *partial = fs_build_scratch(b, FS_K_TALLY_BLOCKS * (size_t)classes * sizeof *partial);
+    for (int stage = 0; stage < 2; stage++) {
+        *(stage == 0 ? &b->nodes->tally : &b->nodes->total) = b->nodes->count;
+        fs_node *n = fs_build_node(b, FS_FAMILY_TALLY, b->plan->program.steps - 1);
+        n->route = FS_EVERY_ROUTE;
+        n->p.tally = (fs_tally_params){.height = b->graph->height,
+                                       .width = b->graph->width,
+                                       .classes = classes,
+                                       .stage = stage,
+                                       .partial = partial};
+    }
+}
+
 // Full-size logits from the 1/8-size ones, for those who ask for them.
 static void add_planes(fs_builder *b) {
     const fs_map logits = fs_build_map(b, b->graph->logits);
@@ -234,8 +243,7 @@ static void add_planes(fs_builder *b) {
                                           .tap_y = fs_build_taps(b, logits.h, b->graph->height, align),
                                           .tap_x = fs_build_taps(b, logits.w, b->graph->width, align),
                                           .height = b->graph->height,
-                                          .width = b->graph->width,
-                                          .mode = FS_K_LOGITS};
+                                          .width = b->graph->width};
 }
 
 size_t fs_steps_arena(const fs_plan *plan) {
@@ -275,6 +283,7 @@ fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs
         nodes->routes[i] = 1;
         if (half) fs_build_routes(&b, i, step);
     }
+    add_tally(&b);
     add_planes(&b);
     for (int i = 0; i < plan->program.steps; i++) fs_nodes_take(nodes, i, 0);
     return FS_OK;

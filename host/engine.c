@@ -10,6 +10,7 @@
 #include "host/module.h"
 #include "runtime/base/log.h"
 #include "runtime/base/mem.h"
+#include "weights/safetensors.h"
 
 #define SAME(a, b) _Static_assert((int)(a) == (int)(b), "public and internal numbers agree")
 SAME(FSCNN_ERR_ARGUMENT, FS_ERR_ARGUMENT);
@@ -158,7 +159,32 @@ fs_status fs_engine_choose(const fscnn_engine_options *given, bool planning, fsc
     if (e->provider == FS_PROVIDER_ONEDNN && e->backend != &fs_cpu_backend)
         return fs_fail(FS_ERR_UNSUPPORTED, "kernels 'onednn' belong to the CPU backend");
     snprintf(e->device, sizeof e->device, "%s", probe.device);
+    snprintf(e->kind, sizeof e->kind, "%s", probe.kind);
+    e->automatic = o.precision == FSCNN_PRECISION_AUTO;
+    e->int8 = runs(&probe, FS_INT8) && e->provider != FS_PROVIDER_ONEDNN;
     *config = (fs_engine_config){.precision = e->precision, .device = o.device, .provider = e->provider};
+    return FS_OK;
+}
+
+// Whether a comma-separated list has a name.
+static bool listed(const char *list, const char *name) {
+    const size_t length = strlen(name);
+    for (const char *at = list; length && (at = strstr(at, name)) != NULL; at += length)
+        if ((at == list || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) return true;
+    return false;
+}
+
+fs_status fs_engine_settle(fscnn_engine *e, const char *path, const fs_weights *weights, fs_engine_config *config) {
+    if (e->precision == FS_INT8 && !fs_weights_calibrated(weights)) {
+        char shown[200];
+        fs_printable(path ? path : "weights in memory", shown, sizeof shown);
+        return fs_fail(FS_ERR_WEIGHTS,
+                       "%s: has no int8 scales: make a calibrated copy with fastscnn calibrate --images DIR --weights "
+                       "FILE -o OUT.safetensors and take that, or leave the precision to auto",
+                       shown);
+    }
+    if (e->automatic && e->int8 && fs_weights_calibrated(weights) && listed(weights->int8_passed, e->kind))
+        e->precision = config->precision = FS_INT8;
     return FS_OK;
 }
 
@@ -192,6 +218,10 @@ static fscnn_status open_engine(const char *path, const void *data, size_t size,
     fs_weights weights = {0};
     fs_status status = fs_engine_choose(options, false, e, &config);
     if (status == FS_OK) status = fs_engine_weights(path, data, size, &weights, &e->labels);
+    if (status == FS_OK) {
+        status = fs_engine_settle(e, path, &weights, &config);
+        if (status != FS_OK) fs_weights_free(&weights);
+    }
     if (status == FS_OK) status = finish(e, &config, &weights);
     if (status != FS_OK) {
         fs_free(e);

@@ -19,6 +19,9 @@ struct fscnn_engine {
     unsigned rewrites_off;
     int ordinal; // of the device
     char device[128];
+    char kind[32];  // of machine, see fs_probe
+    bool automatic; // the precision was left to us
+    bool int8;      // the machine runs int8
 };
 
 // Frees the engine with its last reference.
@@ -26,6 +29,9 @@ void fs_engine_release(fscnn_engine *engine);
 // What an engine of these options would be, without opening anything: backend, precision, rewrites. With `planning`,
 // the backend need not be usable here. AUTO takes the CUDA backend where it is usable, else the CPU's.
 fs_status fs_engine_choose(const fscnn_engine_options *given, bool planning, fscnn_engine *e, fs_engine_config *config);
+// Once the weights are known: whether they allow int8 where it was asked for (`path` NULL: from memory), and whether
+// AUTO becomes int8.
+fs_status fs_engine_settle(fscnn_engine *e, const char *path, const fs_weights *weights, fs_engine_config *config);
 // Weights from a file, from memory (`data` not NULL) or "random:SEED".
 fs_status fs_engine_weights(const char *path, const void *data, size_t size, fs_weights *weights, fs_labels *labels);
 // Copies a caller's struct of any version into `to` (size bytes): what the caller's lacks becomes zero, what it has

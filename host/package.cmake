@@ -1,4 +1,5 @@
-# What `cpack` makes: one .tar.gz of everything, and .deb packages of library, development files, command, CUDA backend.
+# What `cpack` makes: one .tar.gz of everything, and .deb packages of library, development files, command, CUDA
+# backend, GStreamer element.
 #
 # Every install rule belongs to a component, and every component is a package: tests/house/package.py compares them with
 # what `cmake --install` lays out.
@@ -39,5 +40,19 @@ if(FS_CUDA_MODULE)
   set(CPACK_DEBIAN_CUDA_PACKAGE_SECTION libs)
   set(CPACK_DEBIAN_CUDA_PACKAGE_DEPENDS "${same}")
   set(CPACK_COMPONENT_CUDA_DESCRIPTION "The CUDA backend; uses cuDNN 9 where it is installed.")
+endif()
+if(TARGET gstfastscnn)
+  list(APPEND CPACK_COMPONENTS_ALL gstreamer)
+  set(CPACK_DEBIAN_GSTREAMER_PACKAGE_NAME gstreamer1.0-fastscnn)
+  set(CPACK_DEBIAN_GSTREAMER_PACKAGE_SECTION libs)
+  # The bundled model is in the package of the command.
+  set(CPACK_DEBIAN_GSTREAMER_PACKAGE_DEPENDS "${same}")
+  set(CPACK_DEBIAN_GSTREAMER_PACKAGE_RECOMMENDS "fastscnn (= ${PROJECT_VERSION})")
+  set(CPACK_COMPONENT_GSTREAMER_DESCRIPTION "The GStreamer element fastscnn: class colours or class maps of video.")
+  # Debian's GStreamer looks for plugins in the folder of its architecture alone.
+  set(FS_DEB_LIBDIR ${CMAKE_INSTALL_LIBDIR})
+  set(FS_DEB_ARCHITECTURE ${CMAKE_LIBRARY_ARCHITECTURE})
+  configure_file(${PROJECT_SOURCE_DIR}/host/gst/deb.cmake.in ${PROJECT_BINARY_DIR}/gst-deb.cmake @ONLY)
+  set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_BINARY_DIR}/gst-deb.cmake)
 endif()
 include(CPack)

@@ -1,10 +1,11 @@
-// Public calls on sessions: options, frames, outputs, submit and wait, plan. Validates; backends do not.
+// Public calls on sessions: options, frames, submit and wait, plan. Validates; backends do not.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/engine.h"
+#include "host/outputs.h"
 #include "runtime/base/mem.h"
 
 struct fscnn_session {
@@ -199,38 +200,6 @@ static fs_status check_frame(const fscnn_session *s, const fscnn_frame *given, f
     return s->engine->backend->accepts(frame, &s->plan->program.graph);
 }
 
-static fs_status check_stride(const fscnn_session *s, size_t stride, const char *name) {
-    const fs_graph *g = &s->plan->program.graph;
-    if (stride != 0 && stride < (size_t)g->width)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes, a row has %d", name, stride, g->width);
-    if (stride > PTRDIFF_MAX / (size_t)g->height)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes: no memory holds that many rows", name, stride);
-    return FS_OK;
-}
-
-static fs_status check_outputs(const fscnn_session *s, const fscnn_outputs *given, fs_outputs *outputs) {
-    fscnn_outputs o;
-    FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
-    const size_t width = (size_t)s->plan->program.graph.width;
-    if (o.labels == NULL && o.logits == NULL && o.confidence == NULL)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits or confidence");
-    FS_TRY(check_stride(s, o.labels_stride, "labels_stride"));
-    FS_TRY(check_stride(s, o.confidence_stride, "confidence_stride"));
-    if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
-        return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
-    if (o.memory == FSCNN_MEMORY_DEVICE && !s->engine->backend->device)
-        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend writes host memory; set outputs.memory to it",
-                       s->engine->backend->name);
-    *outputs = (fs_outputs){.memory = o.memory,
-                            .labels = o.labels,
-                            .labels_stride = o.labels_stride ? o.labels_stride : width,
-                            .labels_map = o.labels_map,
-                            .logits = o.logits,
-                            .confidence = o.confidence,
-                            .confidence_stride = o.confidence_stride ? o.confidence_stride : width};
-    return FS_OK;
-}
-
 static fs_status submit(fscnn_session *s, const fscnn_frame *frame, const fscnn_outputs *outputs, uint64_t *ticket) {
     if (s == NULL || frame == NULL || outputs == NULL || ticket == NULL)
         return fs_fail(FS_ERR_ARGUMENT, "session, frame, outputs and ticket must not be NULL");
@@ -238,7 +207,7 @@ static fs_status submit(fscnn_session *s, const fscnn_frame *frame, const fscnn_
     fs_frame f;
     fs_outputs o;
     FS_TRY(check_frame(s, frame, &f));
-    FS_TRY(check_outputs(s, outputs, &o));
+    FS_TRY(fs_outputs_check(s->engine, &s->plan->program.graph, &f, outputs, &o));
     return s->engine->backend->submit(s->state, &f, &o, ticket);
 }
 
@@ -285,7 +254,7 @@ static fs_status profile(fscnn_session *s, const fscnn_frame *frame, const fscnn
     fs_frame f;
     fs_outputs o;
     FS_TRY(check_frame(s, frame, &f));
-    FS_TRY(check_outputs(s, outputs, &o));
+    FS_TRY(fs_outputs_check(s->engine, &s->plan->program.graph, &f, outputs, &o));
     fs_span spans[FS_MAX_OPS];
     FS_TRY(s->engine->backend->profile(s->state, &f, &o, spans));
     for (int i = 0; i < steps; i++) times[i] = (fscnn_step_time){1e6 * spans[i].begin, 1e6 * spans[i].end};
@@ -382,8 +351,10 @@ static fs_status describe(const char *weights, const fscnn_engine_options *engin
     FS_TRY(fs_engine_choose(engine_options, true, e, &config));
     fs_weights bound = {0};
     FS_TRY(fs_engine_weights(weights, NULL, 0, &bound, &e->labels));
+    const fs_status fits = fs_engine_settle(e, weights, &bound, &config);
     e->model = bound.model;
     fs_weights_free(&bound);
+    FS_TRY(fits);
     FS_TRY(build_plan(e, o->width, o->height, plan));
     return print_plan(plan, format, device ? device : e->backend->roofline, text);
 }

@@ -31,6 +31,8 @@ typedef struct fs_frame {
 
 typedef enum fs_memory { FS_MEMORY_HOST, FS_MEMORY_PINNED, FS_MEMORY_DEVICE } fs_memory;
 
+enum { FS_OUTPUT_SIDE = 16384 };
+
 // Outputs as host/ has validated them: strides filled in.
 typedef struct fs_outputs {
     uint8_t *labels;
@@ -40,6 +42,10 @@ typedef struct fs_outputs {
     int memory;    // of what is written; labels_map is host memory always
     uint8_t *confidence;
     size_t confidence_stride; // bytes
+    uint32_t *histogram;      // [classes]: pixels of each class, before the map
+    void *scores;             // [classes][height][width]: softmax, float or half
+    bool scores_f16;
+    bool at_frame_size; // maps are of the frame's size, which is at most FS_OUTPUT_SIDE a side; else the network's
 } fs_outputs;
 
 typedef struct fs_probe {
@@ -48,6 +54,7 @@ typedef struct fs_probe {
     char detail[512];    // libraries and precisions, or why not and what to do
     unsigned precisions; // bit 1 << fs_precision for each it can run
     fs_precision best;   // what AUTO becomes
+    char kind[32];       // of machine, as admissions of int8 name it ("avx512bf16"); "" where there are none
 } fs_probe;
 
 // Whose convolutions run. ANY: our own on the CPU, our own or cuDNN's by measurement on CUDA. The providers round

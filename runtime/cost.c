@@ -13,7 +13,8 @@ void fs_plan_cost(fs_plan *plan) {
             cost.flops += 2 * fs_op_macs(graph, op);
             if (op->layer < 0) continue;
             const fs_layer *layer = &graph->layers[op->layer];
-            cost.weights += (double)fs_layer_weight_count(layer) * (double)fs_precision_bytes(plan->precision);
+            cost.weights += (double)fs_layer_weight_count(layer) *
+                            (double)(plan->precision == FS_INT8 ? 1 : fs_precision_bytes(plan->precision));
             cost.weights += (double)layer->out_channels * (double)sizeof(float); // bias
         }
         for (int i = 0; i < step->inputs; i++) cost.read += (double)plan->place[step->in[i]].bytes;

@@ -262,3 +262,15 @@ void fs_weights_free(fs_weights *weights) {
     fs_free(weights->block);
     *weights = (fs_weights){0};
 }
+
+bool fs_layer_takes_int8(int layer) {
+    if (layer >= FS_L_GFE && layer < FS_L_PPM) return (layer - FS_L_GFE) % 3 != 1;
+    return layer == FS_L_LTD_DS1_PW || layer == FS_L_LTD_DS2_PW || layer == FS_L_FFM_LOW_PW ||
+           layer == FS_L_FFM_HIGH_PW || layer == FS_L_CLS_DS1_PW || layer == FS_L_CLS_DS2_PW;
+}
+
+bool fs_weights_calibrated(const fs_weights *weights) {
+    for (int i = 0; i < FS_LAYERS; i++)
+        if (weights->int8[i].scale > 0) return true;
+    return false;
+}

@@ -90,11 +90,29 @@ typedef struct fs_folded {
     float *bias; // [out], zeros when the layer has none
 } fs_folded;
 
+// How the input x of a dense layer becomes u8 in int8: clamp(round(x / scale), -zero, 255 - zero) + zero. A scale of 0
+// means that the layer stays precise.
+typedef struct fs_quant {
+    float scale;
+    int zero; // what 0.0 becomes, 0..255
+} fs_quant;
+
+enum { FS_PASSED_MAX = 128 };
+
 typedef struct fs_weights {
     fs_model model;
     fs_folded layer[FS_LAYERS];
     float *block; // the one allocation behind all of the above; owned
+    // What calibration found, all zero without.
+    fs_quant int8[FS_LAYERS];
+    char int8_passed[FS_PASSED_MAX]; // kinds of machine on which int8 held accuracy and speed: names with commas
 } fs_weights;
+
+// Whether a layer may run in int8: pointwise, and neither a pyramid's, which is tiny, nor the last, whose results are
+// the logits.
+bool fs_layer_takes_int8(int layer);
+// Whether any layer of a file is calibrated.
+bool fs_weights_calibrated(const fs_weights *weights);
 
 // Number of weights of a layer (without bias).
 long fs_layer_weight_count(const fs_layer *layer);

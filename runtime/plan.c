@@ -17,8 +17,8 @@ const char *fs_precision_name(fs_precision precision) {
 size_t fs_precision_bytes(fs_precision precision) {
     switch (precision) {
     case FS_BF16:
-    case FS_FP16: return 2;
-    case FS_INT8: return 1;
+    case FS_FP16:
+    case FS_INT8: return 2; // int8 is what products read: between steps activations are bf16
     case FS_PRECISION_AUTO:
     case FS_FP32: break;
     }

@@ -7,8 +7,9 @@ for purpose in "$@"; do
     case $purpose in
     build) packages+=(cmake ninja-build gcc libc6-dev pkg-config libpng-dev libturbojpeg0-dev libdnnl-dev) ;;
     # g++: the public header is compiled as C++ too. abigail-tools, dpkg-dev and file: the interface and the packages.
-    # ffmpeg: videos. python3-numpy: the Python example.
-    test) packages+=(g++ libcriterion-dev python3 python3-numpy abigail-tools dpkg-dev file ffmpeg) ;;
+    # ffmpeg: videos. python3-numpy: the Python example. libgstreamer*, gstreamer1.0-*: the GStreamer element.
+    test) packages+=(g++ libcriterion-dev python3 python3-numpy abigail-tools dpkg-dev file ffmpeg libgstreamer1.0-dev
+        libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good) ;;
     check) packages+=(python3 clang-format cppcheck) ;;
     package) packages+=(dpkg-dev file) ;;
     peers) packages+=(python3 python3-venv) ;;

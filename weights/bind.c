@@ -10,6 +10,7 @@
 #include "runtime/base/text.h"
 #include "weights/fold.h"
 #include "weights/labels.h"
+#include "weights/quant.h"
 #include "weights/safetensors.h"
 #include "weights/weights.h"
 
@@ -332,6 +333,7 @@ static fs_status bind_into(binding *b, fs_weights *weights, fs_labels *labels) {
         return blame_file(b);
     if (fs_weights_alloc(weights, &b->model) != FS_OK) return out_of_memory(b);
     fs_status status = fold_layers(b, weights);
+    if (status == FS_OK) status = fs_quant_read(b->file, weights);
     if (status != FS_OK) fs_weights_free(weights);
     return status;
 }

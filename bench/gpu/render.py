@@ -48,6 +48,10 @@ def pixels(size: str) -> int:
     return height * width
 
 
+def milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"  # None: too few frames for the percentile
+
+
 def bench_tables(benches: list[Result]) -> list[str]:
     """A table for each device, the largest frames first."""
     text = []
@@ -61,13 +65,14 @@ def bench_tables(benches: list[Result]) -> list[str]:
                  "| size | precision | kernels | memory | mode | frames | fps | p50 | p90 | p99 | file |",
                  "|---|---|---|---|---|--:|--:|--:|--:|--:|---|"]
         for name, content in rows:
-            mode = content["mode"] if content["in_flight"] == 1 else f"{content['mode']}, {content['in_flight']}"
+            pace = f" {content['paced']['rate_hz']:g} Hz" if "paced" in content else ""
+            mode = content["mode"] + pace if content["in_flight"] == 1 else f"{content['mode']}, {content['in_flight']}"
             if content["task"] != "labels":
                 mode += f", {content['task']}"
             at = content["latency_ms"]
             text.append(f"| {content['size']} | {content['precision']} | {content['kernels']} | {content['io']} "
-                        f"| {mode} | {content['frames']} | {content['fps']:.1f} | {at['p50']:.4f} | {at['p90']:.4f} "
-                        f"| {at['p99']:.4f} | {name} |")
+                        f"| {mode} | {content['frames']} | {content['fps']:.1f} | {milliseconds(at['p50'])} "
+                        f"| {milliseconds(at['p90'])} | {milliseconds(at['p99'])} | {name} |")
         text.append("")
     return text
 

@@ -8,18 +8,22 @@ FS_INLINE vf dw_load(const void *row, ptrdiff_t at, bool bf16) {
     return bf16 ? vf_load_bf16((const uint16_t *)row + at) : vf_load((const float *)row + at);
 }
 
-FS_INLINE void dw_store(void *out, ptrdiff_t at, vf v, bool relu, bool bf16) {
-    if (relu) v = vf_max(v, vf_zero());
-    if (bf16)
-        vf_store_bf16((uint16_t *)out + at, v);
+typedef enum dw_output { DW_TO_F32, DW_TO_BF16, DW_TO_U8 } dw_output;
+
+FS_INLINE void dw_store(const fs_depthwise *d, const quantiser *q, ptrdiff_t at, vf v, const dw_output to_type) {
+    if (d->relu) v = vf_max(v, vf_zero());
+    if (to_type == DW_TO_U8)
+        quantiser_store(q, (uint8_t *)d->out + at, v);
+    else if (to_type == DW_TO_BF16)
+        vf_store_bf16((uint16_t *)d->out + at, v);
     else
-        vf_store((float *)out + at, v);
+        vf_store((float *)d->out + at, v);
 }
 
 // FS_DW_COLUMNS neighbouring outputs, all of whose taps exist. With constant stride and dilation a column that several
 // of them need is loaded once.
-FS_INLINE void dw_columns(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_t at, ptrdiff_t to, const int stride,
-                          const int dilation, bool bf16, bool to_bf16) {
+FS_INLINE void dw_columns(const fs_depthwise *d, const quantiser *q, const vf w[9], vf bias, ptrdiff_t at, ptrdiff_t to,
+                          const int stride, const int dilation, bool bf16, const dw_output to_type) {
     vf acc[FS_DW_COLUMNS];
 #pragma GCC unroll 4
     for (int i = 0; i < FS_DW_COLUMNS; i++) acc[i] = bias;
@@ -43,12 +47,12 @@ FS_INLINE void dw_columns(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff
         }
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < FS_DW_COLUMNS; i++) dw_store(d->out, to + i * d->out_stride, acc[i], d->relu, to_bf16);
+    for (int i = 0; i < FS_DW_COLUMNS; i++) dw_store(d, q, to + i * d->out_stride, acc[i], to_type);
 }
 
 // One output, testing each tap: borders and what is left over.
-FS_INLINE void dw_single(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_t channel, int x, ptrdiff_t to,
-                         bool bf16, bool to_bf16) {
+FS_INLINE void dw_single(const fs_depthwise *d, const quantiser *q, const vf w[9], vf bias, ptrdiff_t channel, int x,
+                         ptrdiff_t to, bool bf16, const dw_output to_type) {
     vf acc = bias;
     for (int ky = 0; ky < 3; ky++)
         for (int kx = 0; kx < 3; kx++) {
@@ -56,10 +60,12 @@ FS_INLINE void dw_single(const fs_depthwise *d, const vf w[9], vf bias, ptrdiff_
             if (sx < d->begin || sx >= d->end) continue;
             acc = vf_fma(dw_load(d->row[ky], (sx - d->begin) * d->pixel_stride + channel, bf16), w[ky * 3 + kx], acc);
         }
-    dw_store(d->out, to, acc, d->relu, to_bf16);
+    dw_store(d, q, to, acc, to_type);
 }
 
-FS_INLINE void depthwise_as(const fs_depthwise *d, const int stride, const int dilation, bool bf16, bool to_bf16) {
+FS_INLINE void depthwise_as(const fs_depthwise *d, const int stride, const int dilation, bool bf16,
+                            const dw_output to_type) {
+    const quantiser q = quantiser_make(d->to_u8.inverse, d->to_u8.zero);
     // Outputs whose taps all exist: inner0 .. inner1 - 1.
     int inner0 = d->x0, inner1 = d->x1;
     while (inner0 < d->x1 && inner0 * stride - d->pad_left < d->begin) inner0++;
@@ -83,41 +89,49 @@ FS_INLINE void depthwise_as(const fs_depthwise *d, const int stride, const int d
                 const vf bias = vf_load(d->bias + c);
                 const ptrdiff_t channel = c / FS_PANEL * d->panel_stride + c % FS_PANEL;
                 if (!inner) {
-                    dw_single(d, w, bias, channel, x0, (x0 - d->x0) * d->out_stride + c, bf16, to_bf16);
+                    dw_single(d, &q, w, bias, channel, x0, (x0 - d->x0) * d->out_stride + c, bf16, to_type);
                     continue;
                 }
                 for (int x = x0; x < x1; x += FS_DW_COLUMNS)
-                    dw_columns(d, w, bias, (ptrdiff_t)(x * stride - d->pad_left - d->begin) * d->pixel_stride + channel,
-                               (x - d->x0) * d->out_stride + c, stride, dilation, bf16, to_bf16);
+                    dw_columns(d, &q, w, bias,
+                               (ptrdiff_t)(x * stride - d->pad_left - d->begin) * d->pixel_stride + channel,
+                               (x - d->x0) * d->out_stride + c, stride, dilation, bf16, to_type);
             }
             x0 = x1;
         }
     }
 }
 
-FS_INLINE void depthwise(const fs_depthwise *d, bool bf16, bool to_bf16) {
+FS_INLINE void depthwise(const fs_depthwise *d, bool bf16, const dw_output to_type) {
     if (d->stride == 1 && d->dilation == 1)
-        depthwise_as(d, 1, 1, bf16, to_bf16);
+        depthwise_as(d, 1, 1, bf16, to_type);
     else if (d->stride == 2 && d->dilation == 1)
-        depthwise_as(d, 2, 1, bf16, to_bf16);
+        depthwise_as(d, 2, 1, bf16, to_type);
     else if (d->stride == 1 && d->dilation == 4)
-        depthwise_as(d, 1, 4, bf16, to_bf16);
+        depthwise_as(d, 1, 4, bf16, to_type);
     else
         for (int n = 0; n < d->channels; n += FS_LANES) { // no published network comes here
+            const quantiser q = quantiser_make(d->to_u8.inverse, d->to_u8.zero);
             vf w[9];
             for (int t = 0; t < 9; t++) w[t] = vf_load(d->weight + (ptrdiff_t)t * d->channels + n);
             for (int x = d->x0; x < d->x1; x++)
-                dw_single(d, w, vf_load(d->bias + n), n / FS_PANEL * d->panel_stride + n % FS_PANEL, x,
-                          (x - d->x0) * d->out_stride + n, bf16, to_bf16);
+                dw_single(d, &q, w, vf_load(d->bias + n), n / FS_PANEL * d->panel_stride + n % FS_PANEL, x,
+                          (x - d->x0) * d->out_stride + n, bf16, to_type);
         }
 }
 
 static void depthwise_f32(const fs_depthwise *d) {
-    depthwise(d, false, false);
+    depthwise(d, false, DW_TO_F32);
 }
 static void depthwise_bf16(const fs_depthwise *d) {
-    depthwise(d, true, true);
+    depthwise(d, true, DW_TO_BF16);
 }
 static void depthwise_f32_to_bf16(const fs_depthwise *d) {
-    depthwise(d, false, true);
+    depthwise(d, false, DW_TO_BF16);
+}
+static void depthwise_f32_to_u8(const fs_depthwise *d) {
+    depthwise(d, false, DW_TO_U8);
+}
+static void depthwise_bf16_to_u8(const fs_depthwise *d) {
+    depthwise(d, true, DW_TO_U8);
 }

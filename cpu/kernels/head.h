@@ -73,10 +73,10 @@ static void stretch_plane(const float *in, const fs_tap *taps, int count, float 
 }
 
 // Cephes' expf: exp(x) = 2^n exp(r), |r| <= log(2) / 2, exp(r) by a polynomial. The compiler makes vectors of it.
-static void add_exp(const float *in, const float *high, float *sum, size_t count) {
+static void add_exp(float *values, const float *high, float *sum, size_t count) {
     const float to_integer = 12582912.0f; // 1.5 * 2^23: adding it rounds to the nearest integer
     for (size_t i = 0; i < count; i++) {
-        const float given = in[i] - high[i], x = given > -87.0f ? given : -87.0f;
+        const float given = values[i] - high[i], x = given > -87.0f ? given : -87.0f;
         const float n = (x * 1.44269504f + to_integer) - to_integer;
         const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
         float p = 1.9875691500e-4f;
@@ -89,6 +89,26 @@ static void add_exp(const float *in, const float *high, float *sum, size_t count
         const uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
         float power;
         memcpy(&power, &bits, sizeof power);
-        sum[i] += given == given ? e * power : given;
+        const float answer = given == given ? e * power : given;
+        values[i] = answer;
+        sum[i] += answer;
+    }
+}
+
+static void scale_f32(const float *in, const float *scale, float *out, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = in[i] * scale[i];
+}
+
+// To half, nearest even. Normal numbers: drop 13 bits of the mantissa, rounded, and move the exponent. Below 2^-14:
+// a unit of 0.5 .. 1 is 2^-24, that of half's subnormals, so adding 0.5 rounds to it.
+static void scale_f16(const float *in, const float *scale, uint16_t *out, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const float v = in[i] * scale[i], moved = v + 0.5f;
+        uint32_t bits, small;
+        memcpy(&bits, &v, sizeof bits);
+        memcpy(&small, &moved, sizeof small);
+        const uint32_t normal = (bits - (112u << 23) + 0xfffu + (bits >> 13 & 1u)) >> 13;
+        const uint32_t half = v < 6.103515625e-05f ? small - 0x3f000000u : normal;
+        out[i] = (uint16_t)(v == v ? half : 0x7e00u);
     }
 }

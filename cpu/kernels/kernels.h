@@ -31,6 +31,35 @@ typedef struct fs_gemm {
     bool c_float;
 } fs_gemm;
 
+// How a float becomes u8: x * inverse, at least -zero (a NaN too) and at most 255 - zero, rounded to the nearest (ties
+// to even), plus zero.
+typedef struct fs_to_u8 {
+    float inverse;
+    int zero;
+} fs_to_u8;
+
+// C[m][n] = relu(scale[n] * (start[n] + sum over segments and k of A_s[m][k] * B[k][n]) + bias[n] + add[m][n]): u8 by
+// s8 in 32-bit integers, exact; then float, rounded after each operation, the same on every instruction set.
+typedef struct fs_gemm_u8 {
+    int m, n; // as in fs_gemm
+    int segments;
+    int coarse; // the first so many segments count 128-fold: weights of 15 bits as two bytes
+    struct {
+        const uint8_t *a;
+        ptrdiff_t stride;
+        int k; // a multiple of 4
+    } segment[6];
+    const int8_t *b;           // [n / 16][K / 4][16][4]
+    const int32_t *start;      // [n]: what the inputs' zero points add, negated
+    const float *scale, *bias; // [n]
+    const void *add;           // NULL, or like c
+    ptrdiff_t add_stride;
+    bool relu;
+    void *c; // bf16, or float when c_float
+    ptrdiff_t c_stride, c_panel;
+    bool c_float;
+} fs_gemm_u8;
+
 // One output row of a depthwise 3x3. row[ky] points at source column `begin`; columns outside begin..end are zero.
 typedef struct fs_depthwise {
     const void *row[3];
@@ -45,6 +74,7 @@ typedef struct fs_depthwise {
     bool relu;
     void *out;            // output column x0
     ptrdiff_t out_stride; // elements
+    fs_to_u8 to_u8;       // where the output is u8
 } fs_depthwise;
 
 // Bilinear positions along one axis.
@@ -57,12 +87,19 @@ typedef struct fs_kernels {
     const char *name; // "avx2"
     int lanes;
     bool bf16_dot; // whether gemm_bf16 is native: else bf16 runs as float arithmetic over bf16 storage
+    bool int8_dot; // whether gemm_u8 is native: else it is there for tests only
 
     void (*gemm_f32)(const fs_gemm *g);
     void (*gemm_bf16)(const fs_gemm *g);
     void (*depthwise_f32)(const fs_depthwise *d);
     void (*depthwise_bf16)(const fs_depthwise *d);
     void (*depthwise_f32_to_bf16)(const fs_depthwise *d);
+    void (*gemm_u8)(const fs_gemm_u8 *g);
+    void (*depthwise_f32_to_u8)(const fs_depthwise *d);
+    void (*depthwise_bf16_to_u8)(const fs_depthwise *d);
+    // count a multiple of 16
+    void (*u8_from_f32)(const float *in, fs_to_u8 how, uint8_t *out, size_t count);
+    void (*u8_from_bf16)(const uint16_t *in, fs_to_u8 how, uint8_t *out, size_t count);
     // count elements, any count.
     void (*to_f32)(const uint16_t *in, float *out, size_t count);
     void (*to_bf16)(const float *in, uint16_t *out, size_t count);
@@ -91,15 +128,21 @@ typedef struct fs_kernels {
                       uint8_t *out, ptrdiff_t out_stride, float *scratch);
     // One full-size row of one class: out[x] = mix(in[lower], in[upper]); in is a packed plane row.
     void (*stretch_plane)(const float *in, const fs_tap *taps, int count, float *out);
-    // sum[i] += exp(in[i] - high[i]), in[i] <= high[i]; relative error below 1e-6, a NaN stays one.
-    void (*add_exp)(const float *in, const float *high, float *sum, size_t count);
+    // values[i] = exp(values[i] - high[i]), values[i] <= high[i]; sum[i] += that. Relative error below 1e-6, a NaN
+    // stays one.
+    void (*add_exp)(float *values, const float *high, float *sum, size_t count);
+    // out[i] = in[i] * scale[i], which is 0 .. 1 or a NaN; as float or as half.
+    void (*scale_f32)(const float *in, const float *scale, float *out, size_t count);
+    void (*scale_f16)(const float *in, const float *scale, uint16_t *out, size_t count);
 } fs_kernels;
 
-// The best table for this processor, at most `limit` ("sse", "avx2", "avx512", "avx512bf16"; NULL for no limit).
+// The best table for this processor, at most `limit` ("sse", "avx2", "avx512", "avx512vnni", "avx512bf16"; NULL for no
+// limit).
 const fs_kernels *fs_kernels_select(const char *limit);
 // Every table that this processor can run, best first; NULL-terminated.
 const fs_kernels *const *fs_kernels_runnable(void);
 
-extern const fs_kernels fs_kernels_sse, fs_kernels_avx2, fs_kernels_avx512, fs_kernels_avx512bf16;
+extern const fs_kernels fs_kernels_sse, fs_kernels_avx2, fs_kernels_avx512, fs_kernels_avx512vnni,
+    fs_kernels_avx512bf16;
 
 #endif

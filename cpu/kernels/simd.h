@@ -36,6 +36,9 @@ FS_INLINE vf vf_mul(vf a, vf b) {
 FS_INLINE vf vf_max(vf a, vf b) {
     return _mm512_max_ps(a, b);
 }
+FS_INLINE vf vf_min(vf a, vf b) {
+    return _mm512_min_ps(a, b);
+}
 FS_INLINE vf vf_load_u8(const uint8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
@@ -59,6 +62,21 @@ FS_INLINE void vf_store_bf16(uint16_t *p, vf v) { // round to nearest even; NaN 
 typedef __m512i vi;
 FS_INLINE vi vi_set1(int x) {
     return _mm512_set1_epi32(x);
+}
+FS_INLINE vi vi_load(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+FS_INLINE vi vi_add(vi a, vi b) {
+    return _mm512_add_epi32(a, b);
+}
+FS_INLINE vi vi_times128(vi v) {
+    return _mm512_slli_epi32(v, 7);
+}
+FS_INLINE vf vi_to_float(vi v) {
+    return _mm512_cvtepi32_ps(v);
+}
+FS_INLINE vi vf_round(vf v) { // to nearest even; |v| below 2^22
+    return _mm512_cvtps_epi32(v);
 }
 FS_INLINE void vf_argmax(vf value, vi k, vf *best, vi *index) {
     __mmask16 m = _mm512_cmp_ps_mask(value, *best, _CMP_GT_OQ);
@@ -97,6 +115,9 @@ FS_INLINE vf vf_mul(vf a, vf b) {
 FS_INLINE vf vf_max(vf a, vf b) {
     return _mm256_max_ps(a, b);
 }
+FS_INLINE vf vf_min(vf a, vf b) {
+    return _mm256_min_ps(a, b);
+}
 FS_INLINE vf vf_load_u8(const uint8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
@@ -114,6 +135,21 @@ FS_INLINE void vf_store_bf16(uint16_t *p, vf v) { // round to nearest even; NaN 
 typedef __m256i vi;
 FS_INLINE vi vi_set1(int x) {
     return _mm256_set1_epi32(x);
+}
+FS_INLINE vi vi_load(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+FS_INLINE vi vi_add(vi a, vi b) {
+    return _mm256_add_epi32(a, b);
+}
+FS_INLINE vi vi_times128(vi v) {
+    return _mm256_slli_epi32(v, 7);
+}
+FS_INLINE vf vi_to_float(vi v) {
+    return _mm256_cvtepi32_ps(v);
+}
+FS_INLINE vi vf_round(vf v) { // to nearest even; |v| below 2^22
+    return _mm256_cvtps_epi32(v);
 }
 FS_INLINE void vf_argmax(vf value, vi k, vf *best, vi *index) {
     __m256 m = _mm256_cmp_ps(value, *best, _CMP_GT_OQ);
@@ -161,6 +197,9 @@ FS_INLINE vf vf_select(vi mask, vf a, vf b) {
 FS_INLINE vf vf_max(vf a, vf b) {
     return vf_select(a > b, a, b);
 }
+FS_INLINE vf vf_min(vf a, vf b) {
+    return vf_select(a < b, a, b);
+}
 FS_INLINE vf vf_load_u8(const uint8_t *p) {
     vf v;
     for (int i = 0; i < FS_LANES; i++) v[i] = p[i];
@@ -181,6 +220,23 @@ FS_INLINE void vf_store_bf16(uint16_t *p, vf v) { // round to nearest even; NaN 
 }
 FS_INLINE vi vi_set1(int x) {
     return x - (vi){0};
+}
+FS_INLINE vi vi_load(const void *p) {
+    vi v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+FS_INLINE vi vi_add(vi a, vi b) {
+    return a + b;
+}
+FS_INLINE vi vi_times128(vi v) {
+    return v * 128;
+}
+FS_INLINE vf vi_to_float(vi v) {
+    return __builtin_convertvector(v, vf);
+}
+FS_INLINE vi vf_round(vf v) { // to nearest even; |v| below 2^22: adding 1.5 * 2^23 leaves the integer in the low bits
+    return (vi)(v + 12582912.0f) - 0x4b400000;
 }
 FS_INLINE void vf_argmax(vf value, vi k, vf *best, vi *index) {
     vi m = value > *best;
@@ -223,5 +279,43 @@ __attribute__((noinline)) static vf vf_dot_bf16(vf acc, const uint16_t *a, vf b)
     return acc;
 }
 #endif
+
+// acc + the product of each lane's four bytes with four weights. `a`: four u8, given to every lane; b: FS_LANES times
+// four s8. Exact: nothing saturates.
+#if defined(FS_TIER_VNNI)
+FS_INLINE vi vi_dot_u8(vi acc, const uint8_t *a, vi b) {
+    int32_t four;
+    memcpy(&four, a, 4);
+    // Not the intrinsic: around it GCC 12 copies the sum before and stores it after every product (measured: half the
+    // speed).
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(_mm512_set1_epi32(four)), "v"(b));
+    return acc;
+}
+#else
+// Emulated, for tests on any processor: a call, as for bf16.
+__attribute__((noinline)) static vi vi_dot_u8(vi acc, const uint8_t *a, vi b) {
+    int8_t weight[4 * FS_LANES];
+    int32_t sum[FS_LANES];
+    memcpy(weight, &b, sizeof weight);
+    memcpy(sum, &acc, sizeof sum);
+    for (int i = 0; i < FS_LANES; i++)
+        for (int j = 0; j < 4; j++) sum[i] += a[j] * weight[4 * i + j];
+    return vi_load(sum);
+}
+#endif
+
+// The quantiser of a layer's input, see fs_to_u8.
+typedef struct quantiser {
+    vf inverse, low, high;
+    vi zero;
+} quantiser;
+FS_INLINE quantiser quantiser_make(float inverse, int zero) {
+    return (quantiser){vf_set1(inverse), vf_set1((float)-zero), vf_set1((float)(255 - zero)), vi_set1(zero)};
+}
+FS_INLINE void quantiser_store(const quantiser *q, uint8_t *p, vf v) {
+    // In this order of operands a NaN becomes the lowest value on every instruction set.
+    const vf clamped = vf_min(vf_max(vf_mul(v, q->inverse), q->low), q->high);
+    vi_store_u8(p, vi_add(vf_round(clamped), q->zero));
+}
 
 #endif

@@ -9,6 +9,7 @@
 #include "cpu/kernels/depthwise.h"
 #include "cpu/kernels/gemm.h"
 #include "cpu/kernels/head.h"
+#include "cpu/kernels/int8.h"
 #include "cpu/kernels/rows.h"
 
 #include "cpu/kernels/table.h"

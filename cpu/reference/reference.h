@@ -22,6 +22,21 @@ void fs_ref_resize(const float *in, int h, int w, int c, int oh, int ow, bool al
 void fs_ref_concat(const float *const *in, const int *channels, int inputs, size_t pixels, float *out);
 void fs_ref_argmax(const float *in, size_t pixels, int c, uint8_t *out);
 
+// What x becomes as the input of a product in int8, see fs_quant. The factor is 1 / scale, rounded to float.
+uint8_t fs_ref_quantise(float x, fs_quant how);
+
+// One input of a product in int8: float values [pixels][channels], weight [channels][outputs].
+typedef struct fs_ref_input {
+    const float *values;
+    int channels;
+    fs_quant quant;
+    const float *weight;
+} fs_ref_input;
+// out [pixels][outputs] = scale[n] * sum over inputs and channels of (quantised value - zero) * quantised weight, plus
+// bias[n]; the sum in integers, then float with a rounding after each operation. The weights are quantised for each
+// output n, after the inputs' scales went into them: to -127..127 steps of scale[n] = their largest magnitude / 127.
+void fs_ref_int8(const fs_ref_input *inputs, int count, size_t pixels, const float *bias, int outputs, float *out);
+
 // Runs the network. Any output may be NULL. labels: [h][w]; logits: [classes][h][w] at frame size; tensors: when not
 // NULL, receives every tensor by index (float*, labels as uint8_t*), each freed by the caller with fs_free.
 // FS_ERR_MEMORY.

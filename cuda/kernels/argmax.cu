@@ -12,6 +12,7 @@ constexpr int THREADS = 256, PIXELS = THREADS / 4;
 FS_KERNEL(THREADS, 4)
 argmax_f32(const FS_PARAM fs_argmax_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     const int part = threadIdx.x % 4, y = blockIdx.y;
     const int x = static_cast<int>(blockIdx.x) * PIXELS + static_cast<int>(threadIdx.x) / 4;
     const bool inside = x < p.in.w;

@@ -9,8 +9,8 @@
 // read by transposing ldmatrix as the A operand, weights come from memory straight into fragments (two steps of 32
 // ahead, the first two before the barrier); a lane ends with eight neighbouring channels of a pixel, one 16-byte store.
 // The 8 x 8 tile gives 128 blocks at 64x128, one for each multiprocessor of an H100. Its halo is expanded again by its
-// neighbours: 56 % more products with stride 1, 13 % with stride 2. At 32x64 there are 32 tiles: there expand_dw.cu and
-// a separate projection spread better over a large GPU.
+// neighbours: 56 % more products with stride 1, 13 % with stride 2. At 32x64 there are 32 tiles: there
+// bottleneck_split.cu, or expand_dw.cu and a separate projection, spread better over a large GPU.
 // At 1024x2048 the first block (128x256x64 to 64x128x64) does 2.3 GFLOP for 5.2 MB moved, 19 MB with halo and weights
 // from L2, instead of 85 MB; the second and third (64x128x64) 1.1 GFLOP for 2.1 MB. Predictions of the study on an
 // H100: 11.0 us and 6.9 us, against 33.5 us and 13.4 us for three launches.
@@ -63,6 +63,7 @@ template <int cin, int cout, int stride> FS_KERNEL(THREADS, 1) bottleneck(const 
         fs_expand_load_weights(weights, p.expand, p.dw, warp, lane);
         fs_dependency_wait(); // weights are nobody's output
         fs_expand_copy_input<Tile>(p.in, place, shared, thread, THREADS);
+        fs_dependency_release();
         fs_async_wait<0>();
         __syncthreads();
 #pragma unroll 1

@@ -95,9 +95,8 @@ template <class Tile> FS_DEVICE void begin_copies(Copies<Tile> &c, const ConvArg
     c.segment = -1, c.channel = c.k, c.segment_channels = 0; // the first copies enter the first segment
 }
 
-// Issues this thread's copies of one step of K into a stage (BM rows of A, then BN rows of W) and moves on.
-template <class Tile> FS_DEVICE void copy_stage(Copies<Tile> &c, const ConvArgs &args, unsigned char *stage) {
-    using Element = typename Tile::Element;
+// Issue this thread's copies of one step of K into a stage (BM rows of A, then BN rows of W) and move on.
+template <class Tile> FS_DEVICE void copy_pixels(Copies<Tile> &c, const ConvArgs &args, unsigned char *stage) {
     constexpr int row_bytes = Copies<Tile>::per_row * 16, step = Copies<Tile>::step;
     if (c.channel >= c.segment_channels) enter_segment(c, args);
 #pragma unroll
@@ -105,6 +104,12 @@ template <class Tile> FS_DEVICE void copy_stage(Copies<Tile> &c, const ConvArgs 
         fs_async_copy16(stage + c.to + i * step * row_bytes, c.a[i], c.inside >> i & 1);
         c.a[i] += Tile::bk;
     }
+    c.channel += Tile::bk;
+}
+
+template <class Tile> FS_DEVICE void copy_weights(Copies<Tile> &c, const ConvArgs &args, unsigned char *stage) {
+    using Element = typename Tile::Element;
+    constexpr int row_bytes = Copies<Tile>::per_row * 16, step = Copies<Tile>::step;
 #pragma unroll
     for (int i = 0; i < Copies<Tile>::channels; i++) {
         const bool inside = c.k < args.k && c.n + i * step < args.n8;
@@ -112,7 +117,7 @@ template <class Tile> FS_DEVICE void copy_stage(Copies<Tile> &c, const ConvArgs 
             inside ? c.w + static_cast<long long>(i * step) * args.k : static_cast<const Element *>(args.p.weights);
         fs_async_copy16(stage + Tile::bm * row_bytes + c.to + i * step * row_bytes, from, inside);
     }
-    c.w += Tile::bk, c.k += Tile::bk, c.channel += Tile::bk;
+    c.w += Tile::bk, c.k += Tile::bk;
 }
 
 // The ring: calls step(stage) with each step's data in place.
@@ -121,16 +126,24 @@ FS_DEVICE void walk_k(const ConvArgs &args, int m0, int n0, unsigned char *share
     const int steps = (args.k + Tile::bk - 1) / Tile::bk;
     Copies<Tile> copies = {};
     begin_copies(copies, args, m0, n0, static_cast<int>(threadIdx.x));
+    // Weights are no kernel's output: those of the first steps go ahead. They belong to the first group.
+#pragma unroll 1
+    for (int s = 0; s < Tile::stages - 1 && s < steps; s++) copy_weights(copies, args, shared + s * Tile::stage_bytes);
+    fs_dependency_wait();
+    fs_dependency_release();
     int now = 0, next = 0;
-    // The first turns only fill the ring. One loop for both keeps the code of the copies, by far the longest part of a
-    // kernel, in one place.
+    // The first turns only fill the ring. One loop for both keeps the code of the copies of pixels, by far the longest
+    // part of a kernel, in one place.
 #pragma unroll 1
     for (int s = 1 - Tile::stages; s < steps; s++) {
         if (s >= 0) {
             fs_async_wait<Tile::stages - 2>();
             __syncthreads(); // this step is here, and everyone is done with the last, whose place is filled next
         }
-        if (s + Tile::stages - 1 < steps) copy_stage(copies, args, shared + next * Tile::stage_bytes);
+        if (s + Tile::stages - 1 < steps) {
+            copy_pixels(copies, args, shared + next * Tile::stage_bytes);
+            if (s >= 0) copy_weights(copies, args, shared + next * Tile::stage_bytes);
+        }
         fs_async_commit(); // an empty group too, so that the count of open groups stays right
         next = next == Tile::stages - 1 ? 0 : next + 1;
         if (s < 0) continue;
@@ -217,7 +230,6 @@ struct HalfTile {
 };
 
 template <class Tile> FS_KERNEL(Tile::threads, Tile::blocks) conv_f16(const FS_PARAM ConvArgs args) {
-    fs_dependency_wait();
     constexpr int mi = Tile::mi, ni = Tile::ni, row_bytes = Tile::bk * 2;
     FS_SHARED_DYNAMIC(unsigned char, shared);
     const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
@@ -305,7 +317,6 @@ struct FloatTile {
 
 // A thread has pixels y, y + 16 .. and channels x, x + 16 .. of the tile, 4 x 4 of them.
 FS_KERNEL(FloatTile::threads, FloatTile::blocks) conv_f32(const FS_PARAM ConvArgs args) {
-    fs_dependency_wait();
     using Tile = FloatTile;
     constexpr int row_bytes = Tile::bk * 4;
     FS_SHARED_DYNAMIC(unsigned char, shared);
@@ -354,6 +365,7 @@ FS_KERNEL(FloatTile::threads, FloatTile::blocks) conv_f32(const FS_PARAM ConvArg
 // Any channel count: a thread makes eight channels of one pixel.
 template <class Element> FS_KERNEL(128, 4) conv_direct(const FS_PARAM ConvArgs args) {
     fs_dependency_wait();
+    fs_dependency_release();
     const fs_conv_params &p = args.p;
     const long long index = static_cast<long long>(blockIdx.x) * 128 + threadIdx.x;
     const int per_pixel = args.n8 / 8;

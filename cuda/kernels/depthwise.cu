@@ -35,7 +35,9 @@ FS_DEVICE int strip_begin(int i, int step, int outputs) {
 template <typename T, int N, int STEP, int TX, int TY, int BLOCKS>
 FS_KERNEL(THREADS, BLOCKS)
 depthwise(const FS_PARAM dw_args a) {
+    // Weights held over the wait would cost registers that some architectures do not have: they spill.
     fs_dependency_wait();
+    fs_dependency_release();
     const fs_map &in = a.p.in, &out = a.p.out;
     const int thread = static_cast<int>(threadIdx.x), strip = thread / a.groups;
     const int row = strip / a.columns, column = strip % a.columns;

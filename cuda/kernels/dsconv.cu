@@ -233,6 +233,7 @@ template <class Tile> FS_KERNEL(Tile::threads, Tile::blocks) dsconv(const FS_PAR
         if (chunk < chunks) copy_chunk<Tile>(p.in, in_y, in_x, chunk, plane + chunk * Tile::plane_bytes);
         fs_async_commit();
     }
+    fs_dependency_release();
 
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
     const int g = lane / 4, t = lane % 4;

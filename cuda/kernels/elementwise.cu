@@ -44,6 +44,7 @@ bool fill(const Params &p, const void *entry, const char *name, fs_launch *launc
 // A thread takes 8 neighbouring pixels, counted through the rows: C times 8 values, which are whole 16-byte stores.
 template <typename T, int C> FS_KERNEL(THREADS, 3) normalise(const FS_PARAM fs_normalise_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     constexpr int PIXELS = 8, V = FS_PIECE<T>;
     const int count = p.out.h * p.out.w; // at most 2^28
     const int first = static_cast<int>(blockIdx.x * static_cast<unsigned>(THREADS) + threadIdx.x) * PIXELS;
@@ -81,6 +82,7 @@ template <typename T, int C> FS_KERNEL(THREADS, 3) normalise(const FS_PARAM fs_n
 
 template <typename T> FS_KERNEL(THREADS, 4) eltwise(const FS_PARAM fs_eltwise_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     constexpr int V = FS_PIECE<T>;
     const int y = static_cast<int>(blockIdx.y);
     int x, channel;
@@ -103,6 +105,7 @@ template <typename T> FS_KERNEL(THREADS, 4) eltwise(const FS_PARAM fs_eltwise_pa
 
 template <typename T> FS_KERNEL(THREADS, 4) resize(const FS_PARAM fs_resize_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     constexpr int V = FS_PIECE<T>;
     const int y = static_cast<int>(blockIdx.y);
     int x, channel;
@@ -139,6 +142,7 @@ template <typename T> FS_DEVICE T concat_channel(const fs_concat_params &p, int 
 // WHOLE: every input has a multiple of 8 channels, so that a piece comes from one of them.
 template <typename T, bool WHOLE> FS_KERNEL(THREADS, 4) concat(const FS_PARAM fs_concat_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     constexpr int V = FS_PIECE<T>;
     const int y = static_cast<int>(blockIdx.y);
     int x, channel;

@@ -130,6 +130,7 @@ template <class Tile> struct fs_expand_weights {
     float taps[10];                   // of the depthwise, for this lane's strip row: nine weights, the bias
 };
 
+// Plain loads: the compiler would move __ldg behind fs_dependency_wait.
 template <class Tile>
 FS_DEVICE void fs_expand_load_weights(fs_expand_weights<Tile> &w, const fs_fused_pw &expand, const fs_fused_dw &dw,
                                       int unit, int lane) {
@@ -144,16 +145,16 @@ FS_DEVICE void fs_expand_load_weights(fs_expand_weights<Tile> &w, const fs_fused
             reinterpret_cast<const uint4 *>(static_cast<const __half *>(expand.weights) + lower * Tile::cin + t * 8);
 #pragma unroll
         for (int k = 0; k < Tile::steps; k++) {
-            const uint4 u = __ldg(from_upper + k * 4), l = __ldg(from_lower + k * 4);
+            const uint4 u = from_upper[k * 4], l = from_lower[k * 4];
             w.a[i][k][0][0] = u.x, w.a[i][k][0][1] = l.x, w.a[i][k][0][2] = u.y, w.a[i][k][0][3] = l.y;
             w.a[i][k][1][0] = u.z, w.a[i][k][1][1] = l.z, w.a[i][k][1][2] = u.w, w.a[i][k][1][3] = l.w;
         }
-        w.start[i][0] = __ldg(expand.bias + upper), w.start[i][1] = __ldg(expand.bias + lower);
+        w.start[i][0] = expand.bias[upper], w.start[i][1] = expand.bias[lower];
     }
     const int channel = unit * 32 + fs_expand_channel(lane);
 #pragma unroll
-    for (int tap = 0; tap < 9; tap++) w.taps[tap] = __ldg(dw.weights + tap * expand.n + channel);
-    w.taps[9] = __ldg(dw.bias + channel);
+    for (int tap = 0; tap < 9; tap++) w.taps[tap] = dw.weights[tap * expand.n + channel];
+    w.taps[9] = dw.bias[channel];
 }
 
 // ---- expansion of a band --------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ template <int cin, int stride> FS_KERNEL(192, 2) expand_dw(const FS_PARAM Expand
     fs_dependency_wait(); // weights are nobody's output
     const fs_expand_place place = fs_expand_place_of<Tile>(p.in, tile_y, tile_x);
     fs_expand_copy_input<Tile>(p.in, place, shared, thread, threads);
+    fs_dependency_release();
     fs_async_wait<0>();
     __syncthreads();
     if (unit * 32 >= p.expand.n) return; // the last slice may have warps to spare

@@ -136,6 +136,7 @@ FS_DEVICE uint32_t blend(uint32_t left_top, uint32_t right_top, uint32_t left_bo
 
 template <bool yuv, bool resized> FS_KERNEL(threads, yuv &&resized ? 6 : 8) frame(const FS_PARAM fs_frame_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     FS_SHARED(uint32_t, packed, [threads * group]);
     const long long first = static_cast<long long>(blockIdx.x) * (threads * group),
                     total = static_cast<long long>(p.out_h) * p.out_w;

@@ -68,8 +68,35 @@ typedef struct fs_bottleneck_params {
 } fs_bottleneck_params;
 bool fs_launch_bottleneck(const fs_bottleneck_params *p, int sm, int variant, fs_launch *launch);
 
-// Its first half: expand -> depthwise into `out` (c = E); a projection by conv.cu follows. For small maps, where the
-// expanded channels are what there is to spread over the GPU: blocks are tiles x channel slices.
+// ---- bottleneck_split.cu: the same in two launches, for maps of fewer tiles than the GPU has multiprocessors
+// ---------
+
+// partial[splits][h][w][c] of the output, floats: what each share of E gives, before bias and residual. The first
+// kernel writes it, the second makes the output; block.residual and block.out.data are not looked at by the first. E is
+// any multiple of 96, splits shares of 96 or 192 channels; project.n a multiple of 32.
+typedef struct fs_bottleneck_split_params {
+    fs_bottleneck_params block;
+    float *partial;
+    int splits;
+} fs_bottleneck_split_params;
+// In how many shares to split E: as few as occupy two thirds of the GPU's multiprocessors. 0: it cannot be split.
+int fs_bottleneck_splits(int expanded, const fs_map *out, int processors);
+size_t fs_bottleneck_split_floats(const fs_map *out, int splits);
+bool fs_launch_bottleneck_split(const fs_bottleneck_split_params *p, int sm, int variant, fs_launch *launch);
+
+// out = sum over the shares, in their order, + bias + residual (data NULL: none).
+typedef struct fs_bottleneck_sum_params {
+    const float *partial;
+    int splits;
+    const float *bias;
+    fs_map residual, out;
+} fs_bottleneck_sum_params;
+bool fs_launch_bottleneck_sum(const fs_bottleneck_sum_params *p, int sm, int variant, fs_launch *launch);
+
+// ---- expand_dw.cu ---------------------------------------------------------------------------------------------------
+
+// A bottleneck's first half: expand -> depthwise into `out` (c = E); a projection by conv.cu follows. For small maps,
+// where the expanded channels are what there is to spread over the GPU: blocks are tiles x channel slices.
 typedef struct fs_expand_dw_params {
     fs_map in;
     fs_fused_pw expand;

@@ -258,6 +258,7 @@ template <class Tile> FS_KERNEL(THREADS, Tile::blocks) fusion(const FS_PARAM fs_
         held[f] = make_uint4(0, 0, 0, 0);
         if (i < count) held[f] = *reinterpret_cast<const uint4 *>(from[f]);
     }
+    fs_dependency_release();
 
     const int channel = thread / (32 / VECTOR) / Tile::strips * 32 + thread % (32 / VECTOR) * VECTOR; // of the group
 #pragma unroll 1

@@ -157,6 +157,7 @@ FS_DEVICE void store_row(uint8_t *out, const uint8_t *tile, int lead, int count,
 
 template <bool SHORTCUT> FS_KERNEL(THREADS, 8) head_labels(const FS_PARAM fs_head_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     FS_SHARED(uint8_t, tile, [ROWS * PITCH]);
     FS_SHARED(int, winner, [2 * (CELLS + 1)]);
     FS_SHARED_DYNAMIC(unsigned char, lists);

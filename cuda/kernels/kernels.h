@@ -209,14 +209,15 @@ typedef struct fs_head_params {
 // with the shortcut; 1: dense (to check and to compare).
 bool fs_launch_head_labels(const fs_head_params *p, int sm, int variant, fs_launch *launch);
 
-typedef enum fs_k_planes { FS_K_LOGITS, FS_K_SOFTMAX } fs_k_planes;
-// out[c][y][x], float or half: bilinear logits (value as cpu/head.c computes it: lerp down first, then along), or their
-// softmax. confidence: u8 [height][confidence_stride], round(255 * largest softmax value). Either may be NULL.
+// out[c][y][x]: bilinear logits (value as cpu/head.c computes it: lerp down first, then along). scores, the same shape,
+// float or half: their softmax. confidence: u8 [height][confidence_stride], round(255 * largest softmax value). Any may
+// be NULL.
 typedef struct fs_head_planes_params {
     fs_map logits;
     const fs_k_tap *tap_y, *tap_x;
-    int height, width, mode, out_f16;
-    void *out;
+    int height, width, scores_f16;
+    float *out;
+    void *scores;
     uint8_t *confidence;
     long long confidence_stride;
 } fs_head_planes_params;
@@ -230,6 +231,22 @@ typedef struct fs_argmax_params {
     const uint8_t *map;
 } fs_argmax_params;
 bool fs_launch_argmax(const fs_argmax_params *p, int sm, int variant, fs_launch *launch);
+
+// ---- tally.cu: what follows the labels ------------------------------------------------------------------------------
+
+enum { FS_K_TALLY_BLOCKS = 128 };
+
+// Stage 0 reads classes below `classes` (at most 256), any alignment and stride. With partial ([FS_K_TALLY_BLOCKS]
+// [classes]) it counts them; with map it replaces each by its entry, in place. Stage 1: histogram[classes] from
+// partial.
+typedef struct fs_tally_params {
+    uint8_t *labels; // [height][stride]
+    long long stride;
+    int height, width, classes, stage;
+    const uint8_t *map;
+    uint32_t *partial, *histogram;
+} fs_tally_params;
+bool fs_launch_tally(const fs_tally_params *p, int sm, int variant, fs_launch *launch);
 
 #ifdef __cplusplus
 }

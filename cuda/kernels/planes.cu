@@ -1,4 +1,4 @@
-// Full-size scores: bilinear logits or their softmax as one plane per class, and the confidence of the winner.
+// Full-size planes: bilinear logits and their softmax, one plane per class each, and the confidence of the winner.
 //
 // A thread makes one pixel of all planes, so that a warp writes 32 neighbours of a plane. Four classes of a corner come
 // in one 16-byte load, which the pixels of a cell share; they stay in the L1 cache. Softmax takes two passes over the
@@ -31,8 +31,17 @@ FS_DEVICE float4 mix4(const Corners &at, int k) {
                        mix(a.z, b.z, c.z, d.z, at.fy, at.fx), mix(a.w, b.w, c.w, d.w, at.fy, at.fx));
 }
 
-template <typename Out> FS_KERNEL(THREADS, 4) head_planes(const FS_PARAM fs_head_planes_params p) {
+// One pixel of up to four planes.
+template <typename T> FS_DEVICE void store4(T *out, long long plane, int count, const float4 &v) {
+    fs_store(out, v.x);
+    if (count > 1) fs_store(out + plane, v.y);
+    if (count > 2) fs_store(out + 2 * plane, v.z);
+    if (count > 3) fs_store(out + 3 * plane, v.w);
+}
+
+template <typename Score> FS_KERNEL(THREADS, 4) head_planes(const FS_PARAM fs_head_planes_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     const int x = static_cast<int>(blockIdx.x) * THREADS + static_cast<int>(threadIdx.x), y = blockIdx.y;
     if (x >= p.width) return;
     const int classes = p.logits.c, pitch = p.logits.pitch;
@@ -45,9 +54,8 @@ template <typename Out> FS_KERNEL(THREADS, 4) head_planes(const FS_PARAM fs_head
                     right = static_cast<long long>(along.upper) * pitch;
     const Corners at = {top + left, top + right, bottom + left, bottom + right, down.fraction, along.fraction};
 
-    const bool softmax = p.mode == FS_K_SOFTMAX;
     float high = -3.402823466e38f, scale = 1.0f;
-    if (softmax || p.confidence) {
+    if (p.scores || p.confidence) {
         float sum = 0.0f;
         for (int k = 0; k < classes; k += 4) {
             float4 v = mix4(at, k);
@@ -64,19 +72,16 @@ template <typename Out> FS_KERNEL(THREADS, 4) head_planes(const FS_PARAM fs_head
             p.confidence[y * p.confidence_stride + x] =
                 static_cast<uint8_t>(scale > 0.0f ? static_cast<int>(255.0f * scale + 0.5f) : 0);
     }
-    if (!p.out) return;
+    if (!p.out && !p.scores) return;
     const long long plane = static_cast<long long>(p.height) * p.width;
-    Out *out = static_cast<Out *>(p.out) + static_cast<long long>(y) * p.width + x;
-    for (int k = 0; k < classes; k += 4) {
-        float4 v = mix4(at, k);
-        if (softmax)
-            v = make_float4(expf(v.x - high) * scale, expf(v.y - high) * scale, expf(v.z - high) * scale,
-                            expf(v.w - high) * scale);
-        fs_store(out, v.x);
-        if (k + 1 < classes) fs_store(out + plane, v.y);
-        if (k + 2 < classes) fs_store(out + 2 * plane, v.z);
-        if (k + 3 < classes) fs_store(out + 3 * plane, v.w);
-        out += 4 * plane;
+    long long pixel = static_cast<long long>(y) * p.width + x;
+    for (int k = 0; k < classes; k += 4, pixel += 4 * plane) {
+        const float4 v = mix4(at, k);
+        if (p.out) store4(p.out + pixel, plane, classes - k, v);
+        if (p.scores)
+            store4(static_cast<Score *>(p.scores) + pixel, plane, classes - k,
+                   make_float4(expf(v.x - high) * scale, expf(v.y - high) * scale, expf(v.z - high) * scale,
+                               expf(v.w - high) * scale));
     }
 }
 
@@ -85,8 +90,8 @@ template <typename Out> FS_KERNEL(THREADS, 4) head_planes(const FS_PARAM fs_head
 bool fs_launch_head_planes(const fs_head_planes_params *p, int sm, int variant, fs_launch *launch) {
     (void)sm;
     if (variant != 0) return false;
-    const void *entry = p->out_f16 ? FS_ENTRY((head_planes<__half>)) : FS_ENTRY((head_planes<float>));
-    fs_launch_fill(launch, entry, p->out_f16 ? "head planes f16" : "head planes f32", fs_blocks(p->width, THREADS),
+    const void *entry = p->scores_f16 ? FS_ENTRY((head_planes<__half>)) : FS_ENTRY((head_planes<float>));
+    fs_launch_fill(launch, entry, p->scores_f16 ? "head planes f16" : "head planes f32", fs_blocks(p->width, THREADS),
                    static_cast<unsigned>(p->height), 1, THREADS, 0, *p);
     return true;
 }

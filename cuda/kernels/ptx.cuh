@@ -55,17 +55,60 @@ FS_DEVICE void fs_ldmatrix_x2(uint32_t r[2], const void *row) {
 #endif
 }
 
-// Waits until the kernels before this one in the stream have ended and their results are visible: every kernel begins
-// with it, before any access to memory that they write or read. Weights and tables, which no kernel writes, may be
-// fetched before it. From sm_90 on a kernel may be started while the one before it still runs (programmatic dependent
-// launch); elsewhere, and when it was launched plainly, this does nothing. No thread may return without it: a kernel
-// that ends early would let the one behind it start too early. What another kernel wrote is read by plain loads or
-// fs_async_copy16, not by __ldg, whose cache this does not bring up to date.
+// ---- programmatic dependent launch ----------------------------------------------------------------------------------
+//
+// From sm_90 on a kernel may start while the one in front of it in the stream still runs: it fetches what no kernel
+// writes (weights, biases, tables), so that the gap between two kernels is not lost. Elsewhere, and where a kernel was
+// launched plainly, both functions do nothing.
+//
+// Rules, for every kernel:
+// 1. Every thread calls fs_dependency_wait, also one that has nothing to do.
+// 2. Before it a thread writes no global memory, and reads none that any kernel writes.
+// 3. fs_dependency_release comes after it.
+// 4. What another kernel wrote is read by plain loads or fs_async_copy16, not by __ldg, whose cache the wait does not
+//    bring up to date. (The head's kernels may: they are never started early, cuda/replay.c.) What should be fetched
+//    before the wait is as well: the compiler may move an __ldg behind it.
+//
+// Why this is enough, though memory is used again within a frame (arena, scratch) and from frame to frame: let the
+// stream hold kernels 1, 2, 3 .. n. "N has ended" means that all its blocks have returned and what they wrote is
+// visible to the whole device; that is what the wait of N + 1 waits for, whenever N released it.
+// - When a thread of N is past its wait, all of 1 .. N - 1 have ended. By induction: the wait gives that N - 1 has
+// ended.
+//   So all of its threads returned, and by rule 1 each had passed its own wait before, at which time all of 1 .. N - 2
+//   had ended. A kernel that was launched plainly starts when everything in front of it has ended: the same holds from
+//   its first instruction on, whether it waits or not (cuDNN's kernels, copies, the first kernel of a frame).
+// - By rule 2 all of N's accesses to memory that kernels write come behind its wait, so behind the end of every earlier
+//   kernel. Read after write: N finds what any earlier kernel wrote. Write after read and write after write: N may
+//   overwrite what N - 1 reads, or what N - 5 wrote, since their last access is over. Which kernels touch what plays no
+//   part, nor when a release comes: it only says when blocks of N + 1 may take what place is left on the GPU. Blocks of
+//   N never wait for those: N + 1 starts when every block of N has released it or returned, so all have started by
+//   then.
+// - Rule 1 is what carries the chain: were there a thread of N that returns early, N could end before N - 1 has, and N
+// +
+//   1, past its wait for N, would meet N - 1 still at work.
+// Rule 3 keeps the kernels on the GPU at any time to two, for the sake of room for blocks. The tests' SIMT layer checks
+// rules 1 and 3 at every launch, its race build rule 2 (tests/simt/simt_run.h: simt_launch_early).
+
+// Waits until the kernels in front of this one have ended and their results are visible.
 FS_DEVICE void fs_dependency_wait() {
-#if defined(__CUDACC__) && __CUDA_ARCH__ >= 900
+#ifndef __CUDACC__
+    simt::dependency_wait();
+#elif __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
+
+// Lets the kernel behind this one start, once all blocks have called it (or returned): best when the loads that this
+// block waits for are under way.
+FS_DEVICE void fs_dependency_release() {
+#ifndef __CUDACC__
+    simt::dependency_release();
+#elif __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// ---- asynchronous copies --------------------------------------------------------------------------------------------
 
 // 16 bytes from global to shared memory, both 16-byte aligned; zeros when `valid` is false (then `from` is not read,
 // but must be a valid address of the same map). Below sm_80 an ordinary copy. Complete after fs_async_commit and a wait

@@ -36,6 +36,7 @@ constexpr int POOL_THREADS = 512, POOL_CHANNELS = 32; // four 8-channel groups x
 // Block (bin, group of 32 channels).
 template <typename T> FS_KERNEL(POOL_THREADS, 2) pool(const FS_PARAM fs_pool_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     FS_SHARED(float, partial, [POOL_THREADS / 32][POOL_CHANNELS]);
     const int thread = threadIdx.x, group = thread % 4, lane = thread / 4;
     const int channel = static_cast<int>(blockIdx.y) * POOL_CHANNELS + group * 8;
@@ -74,6 +75,7 @@ constexpr int PARTIAL_THREADS = 128, PARTIAL_CHANNELS = 128; // 16 groups of 8 c
 // Block (rectangle, group of 128 channels, slice): partial[slice][rectangle][channel].
 template <typename T> FS_KERNEL(PARTIAL_THREADS, 8) pyramid_partial(const FS_PARAM fs_pyramid_pool_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     FS_SHARED(float, partial, [PARTIAL_THREADS / 32][PARTIAL_CHANNELS]);
     const int thread = threadIdx.x, group = thread % 16, lane = thread / 16;
     const int channel = static_cast<int>(blockIdx.y) * PARTIAL_CHANNELS + group * 8;
@@ -109,6 +111,7 @@ constexpr int CELL_CHANNELS = 64, CELL_LANES = 8;
 FS_KERNEL(CELL_CHANNELS *CELL_LANES, 2)
 pyramid_cells(const FS_PARAM fs_pyramid_pool_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     FS_SHARED(float, partial, [CELL_LANES][CELL_CHANNELS]);
     const int thread = threadIdx.x % CELL_CHANNELS, lane = static_cast<int>(threadIdx.x) / CELL_CHANNELS;
     const int channel = static_cast<int>(blockIdx.y) * CELL_CHANNELS + thread;
@@ -144,7 +147,6 @@ pyramid_cells(const FS_PARAM fs_pyramid_pool_params p) {
 // Block (cell), 128 threads: 4 parts of the sum x 32 outputs, then 128 outputs.
 FS_KERNEL(WIDE, 1)
 pyramid_branch(const FS_PARAM fs_pyramid_branch_params p) {
-    fs_dependency_wait();
     FS_SHARED(float, in, [WIDE]);
     FS_SHARED(float, partial, [WIDE]);
     FS_SHARED(float, branch, [NARROW]);
@@ -153,10 +155,12 @@ pyramid_branch(const FS_PARAM fs_pyramid_branch_params p) {
     const float *weight = p.weight + (pooling * WIDE + part * NARROW) * NARROW + n;
     float first[NARROW], second[NARROW];
 #pragma unroll
-    for (int k = 0; k < NARROW; k++) first[k] = __ldg(weight + k * NARROW);
+    for (int k = 0; k < NARROW; k++) first[k] = weight[k * NARROW];
 #pragma unroll
-    for (int k = 0; k < NARROW; k++)
-        second[k] = p.slice ? __ldg(p.slice + (pooling * NARROW + k) * WIDE + thread) : 0.0f;
+    for (int k = 0; k < NARROW; k++) second[k] = p.slice ? p.slice[(pooling * NARROW + k) * WIDE + thread] : 0.0f;
+    const float bias = thread < NARROW ? p.bias[pooling * NARROW + n] : 0.0f;
+    fs_dependency_wait(); // weights are no kernel's output
+    fs_dependency_release();
     in[thread] = p.cells[cell * WIDE + thread];
     __syncthreads();
     float sum = 0.0f;
@@ -166,7 +170,7 @@ pyramid_branch(const FS_PARAM fs_pyramid_branch_params p) {
     __syncthreads();
     if (thread < NARROW) {
         const float total = (partial[n] + partial[n + NARROW]) + (partial[n + 2 * NARROW] + partial[n + 3 * NARROW]);
-        branch[n] = fs_relu(total + p.bias[pooling * NARROW + n]);
+        branch[n] = fs_relu(total + bias);
         if (!p.slice) p.out[cell * NARROW + n] = branch[n];
     }
     __syncthreads();
@@ -184,6 +188,7 @@ constexpr int UP_THREADS = 128;
 // A thread makes 8 channels of a pixel.
 template <typename T, bool FOLDED> FS_KERNEL(UP_THREADS, 4) pyramid_up(const FS_PARAM fs_pyramid_up_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     const int groups = p.out.pitch / 8;
     const long long item = static_cast<long long>(blockIdx.x) * UP_THREADS + threadIdx.x;
     const long long pixel = item / groups;

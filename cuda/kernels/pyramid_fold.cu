@@ -24,7 +24,6 @@ constexpr int FIRST_PARTS = FOLD_THREADS / NARROW, FIRST_K = WIDE / FIRST_PARTS;
 constexpr int SECOND_PARTS = FOLD_THREADS / WIDE, SECOND_K = NARROW / SECOND_PARTS;
 
 FS_KERNEL(FOLD_THREADS, 1) pyramid_fold(const FS_PARAM fs_pyramid_fold_params p) {
-    fs_dependency_wait();
     FS_SHARED(float, partial, [FOLD_LANES][WIDE]);
     FS_SHARED(float, in, [WIDE]);
     FS_SHARED(float, first_part, [FIRST_PARTS][NARROW]);
@@ -35,11 +34,11 @@ FS_KERNEL(FOLD_THREADS, 1) pyramid_fold(const FS_PARAM fs_pyramid_fold_params p)
     const int n1 = thread % NARROW, part1 = thread / NARROW, n2 = thread % WIDE, part2 = thread / WIDE;
     float first[FIRST_K], second[SECOND_K];
 #pragma unroll
-    for (int k = 0; k < FIRST_K; k++)
-        first[k] = __ldg(p.weight + (cell.pooling * WIDE + part1 * FIRST_K + k) * NARROW + n1);
+    for (int k = 0; k < FIRST_K; k++) first[k] = p.weight[(cell.pooling * WIDE + part1 * FIRST_K + k) * NARROW + n1];
 #pragma unroll
-    for (int k = 0; k < SECOND_K; k++)
-        second[k] = __ldg(p.slice + (cell.pooling * NARROW + part2 * SECOND_K + k) * WIDE + n2);
+    for (int k = 0; k < SECOND_K; k++) second[k] = p.slice[(cell.pooling * NARROW + part2 * SECOND_K + k) * WIDE + n2];
+    fs_dependency_wait(); // weights are no kernel's output
+    fs_dependency_release();
 
     const int by = cell.index / cell.bins, bx = cell.index % cell.bins;
     const int top = first_interval(by, cell.bins, p.h), left = first_interval(bx, cell.bins, p.w);
@@ -100,16 +99,21 @@ FS_DEVICE int channel_row(int n) {
     return (n & ~31) + (n / 2 % 4) * 8 + (n / 8 % 4) * 2 + n % 2;
 }
 
-// One half of K, pixels and weights, to shared memory.
+// One half of K to shared memory: weights, pixels.
 template <int BM>
-FS_DEVICE void copy_half(const fs_pyramid_out_params &p, long long pixels, long long m0, int n0, int half, int thread,
-                         unsigned char *a, unsigned char *w) {
+FS_DEVICE void copy_weights(const fs_pyramid_out_params &p, int n0, int half, int thread, unsigned char *w) {
     constexpr int threads = 4 * BM;
     const int chunk = half * HALF_CHUNKS + thread % HALF_CHUNKS;
 #pragma unroll
     for (int row = thread / HALF_CHUNKS; row < BN; row += threads / HALF_CHUNKS)
         fs_async_copy16(w + row_offset(channel_row(row), chunk),
                         static_cast<const __half *>(p.pw.weights) + (n0 + row) * WIDE + chunk * 8, true);
+}
+template <int BM>
+FS_DEVICE void copy_pixels(const fs_pyramid_out_params &p, long long pixels, long long m0, int half, int thread,
+                           unsigned char *a) {
+    constexpr int threads = 4 * BM;
+    const int chunk = half * HALF_CHUNKS + thread % HALF_CHUNKS;
 #pragma unroll
     for (int row = thread / HALF_CHUNKS; row < BM; row += threads / HALF_CHUNKS) {
         const bool inside = m0 + row < pixels;
@@ -119,7 +123,6 @@ FS_DEVICE void copy_half(const fs_pyramid_out_params &p, long long pixels, long 
 }
 
 template <int BM> FS_KERNEL(4 * BM, 128 / BM) pyramid_out(const FS_PARAM fs_pyramid_out_params p) {
-    fs_dependency_wait();
     FS_SHARED(unsigned char, a, [BM * WIDE * 2]);
     FS_SHARED(unsigned char, w, [BN * WIDE * 2]);
     FS_SHARED(float, cells, [FS_K_CELLS * BN]);
@@ -128,14 +131,17 @@ template <int BM> FS_KERNEL(4 * BM, 128 / BM) pyramid_out(const FS_PARAM fs_pyra
     const long long m0 = static_cast<long long>(blockIdx.x / 2) * BM;
     const long long pixels = static_cast<long long>(p.in.h) * p.in.w;
     const int n0 = static_cast<int>(blockIdx.x % 2) * BN; // both halves of a pixel's channels at the same time
-    copy_half<BM>(p, pixels, m0, n0, 0, thread, a, w);
-    fs_async_commit();
-    copy_half<BM>(p, pixels, m0, n0, 1, thread, a, w);
+    for (int half = 0; half < 2; half++) copy_weights<BM>(p, n0, half, thread, w);
+    fs_dependency_wait(); // weights are no kernel's output
+    copy_pixels<BM>(p, pixels, m0, 0, thread, a);
+    fs_async_commit(); // all weights too
+    copy_pixels<BM>(p, pixels, m0, 1, thread, a);
     for (int i = thread; i < FS_K_CELLS * BN / 4; i += threads) {
         const int row = i / (BN / 4), column = i % (BN / 4) * 4;
         fs_async_copy16(cells + row * BN + column, p.cells + row * WIDE + n0 + column, true);
     }
     fs_async_commit();
+    fs_dependency_release();
 
     const int warp_m = warp / 2 * 16, warp_n = warp % 2 * 32;
     const int a_row = warp_m + lane % 16, w_row = warp_n + lane % 8 + lane / 16 * 8;

@@ -27,6 +27,7 @@ FS_DEVICE int pair_of(int slot) {
 
 template <int bytes, int tile_rows> FS_KERNEL(threads, bytes == 3 ? 8 : 6) stem_f16(const FS_PARAM fs_stem_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     using shape = layout<bytes>;
     constexpr int rows = 2 * tile_rows + 1, steps = shape::steps, step_bytes = shape::step_bytes;
     FS_SHARED(uint32_t, tile, [rows * shape::pitch]);
@@ -83,6 +84,7 @@ constexpr int f32_threads = 256, f32_pixels = 64; // per block
 // A lane a channel, a warp a pixel after the other; weights [k][32] in shared memory. To check the other by.
 FS_KERNEL(f32_threads, 4) stem_f32(const FS_PARAM fs_stem_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     FS_SHARED(float, weights, [36 * 32]);
     const int n = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
     for (int k = warp; k < 9 * p.channels; k += f32_threads / 32)

@@ -200,7 +200,6 @@ FS_DEVICE void pointwise(const fs_stem_ds_params &p, const uint4 *fragments, con
 }
 
 template <typename Tile, int BLOCKS> FS_KERNEL(Tile::threads, BLOCKS) stem_ds(const FS_PARAM fs_stem_ds_params p) {
-    fs_dependency_wait();
     using window = typename Tile::window;
     constexpr int steps = window::steps;
     FS_SHARED_DYNAMIC(unsigned char, shared);
@@ -228,6 +227,8 @@ template <typename Tile, int BLOCKS> FS_KERNEL(Tile::threads, BLOCKS) stem_ds(co
     fs_stem_fill_fragments<window, Tile::threads>(p.stem, same, lead, order, fragments);
     fill_pointwise<Tile::threads>(p.pw, pointwise_weights);
     fill_depthwise<Tile::threads>(p.dw, reinterpret_cast<float4 *>(depthwise_weights));
+    fs_dependency_wait(); // weights are no kernel's output
+    fs_dependency_release();
     if (as_it_is) {
         copy_window<Tile>(corner - shift, p.stem.stride, tile);
         fs_async_wait<0>();

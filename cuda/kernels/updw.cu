@@ -86,6 +86,7 @@ FS_DEVICE void resize_row(const fs_updw_params &p, unsigned char *tile, int exte
 
 template <typename T, int DILATION, int BLOCKS> FS_KERNEL(THREADS, BLOCKS) updw(const FS_PARAM updw_args a) {
     fs_dependency_wait();
+    fs_dependency_release();
     constexpr int CHANNELS = PIXEL / static_cast<int>(sizeof(T)), GROUPS = CHANNELS / N;
     constexpr int EXTENT = TILE + 2 * DILATION; // of the tile, pixels a side
     FS_SHARED_DYNAMIC(unsigned char, tile);

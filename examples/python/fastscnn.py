@@ -66,7 +66,9 @@ class _Frame(_Sized):
 
 class _Outputs(_Sized):
     _fields_ = [("struct_size", c_uint32), ("labels", c_void_p), ("labels_stride", c_size_t), ("labels_map", c_void_p),
-                ("logits", c_void_p), ("memory", c_int32)]
+                ("logits", c_void_p), ("memory", c_int32), ("confidence", c_void_p), ("confidence_stride", c_size_t),
+                ("histogram", c_void_p), ("size", c_int32), ("score_type", c_int32),
+                ("scores", c_void_p)]
 
 
 def _load() -> ctypes.CDLL:

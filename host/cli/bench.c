@@ -1,322 +1,146 @@
 // fastscnn bench: frames per second and latency at the boundary u8 pixels in, class map (or scores) out.
+#include "host/cli/bench.h"
+
 #include <math.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
-#include "host/cli/cli.h"
-#include "host/cli/plot.h"
-#include "host/cli/progress.h"
-#include "host/cli/stats.h"
-#include "host/cli/workload.h"
 #include "runtime/base/mem.h"
-#include "runtime/base/text.h"
 
-enum { LATENCY = 0, THROUGHPUT = 1, SCORES = 1 };
+const char *const fs_bench_mode_names[] = {"latency", "throughput", "paced", NULL};
 
-static const char *const mode_names[] = {"latency", "throughput", NULL};
+static const double RATE_DEFAULT = 30;
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal_number) {
-    (void)signal_number;
-    interrupted = 1;
-}
-
-typedef struct fs_bench {
-    fs_setup setup;
-    fs_size size;
-    int mode, io, task, in_flight;
-    double warmup, duration; // seconds
-    const char *input, *json, *plot;
-    bool quiet, profile_window;
-
-    fs_model_open model;
-    fscnn_session *session;
-    fscnn_session_info info;
-    double setup_ms;
-
-    fs_workload work;
-
-    fs_sample *samples; // owned
-    size_t count, capacity;
-    double seconds; // measured
-    fs_stats stats;
-} fs_bench;
-
-static bool keep_sample(fs_bench *self, fs_sample sample) {
-    if (self->count == self->capacity) {
-        const size_t more = self->capacity == 0 ? 4096 : 2 * self->capacity;
-        fs_sample *grown = fs_grow(self->samples, self->count * sizeof *grown, more, sizeof *grown);
-        if (grown == NULL) return false;
-        self->samples = grown;
-        self->capacity = more;
-    }
-    self->samples[self->count++] = sample;
-    return true;
-}
-
-static bool submit(fs_bench *self, uint64_t number, uint64_t *ticket) {
-    fscnn_frame frame;
-    fscnn_outputs outputs;
-    fs_workload_bind(&self->work, number, &frame, &outputs);
-    return fscnn_submit(self->session, &frame, &outputs, ticket) == FSCNN_OK;
-}
-
-// Keeps in_flight frames going for `seconds`, and at least one. Latency is from before submit to after wait. With one
-// frame in flight this is latency mode.
-static bool drive(fs_bench *self, double seconds, bool keep, fs_progress *progress) {
-    uint64_t ticket[FS_OUTPUTS_MAX];
-    double started[FS_OUTPUTS_MAX];
-    uint64_t in = 0, out = 0, depth = (uint64_t)self->in_flight;
-    double begin = fs_seconds(), now = begin;
-    bool more = true;
-    do {
-        while (more && in - out < depth) {
-            started[in % depth] = fs_seconds();
-            if (!submit(self, in, &ticket[in % depth])) goto failed;
-            in++;
-            more = fs_seconds() - begin < seconds && interrupted == 0;
-        }
-        if (fscnn_wait(self->session, ticket[out % depth], -1) != FSCNN_OK) goto failed;
-        now = fs_seconds();
-        fs_sample sample = {now - begin, 1e3 * (now - started[out % depth])};
-        out++;
-        if (keep && !keep_sample(self, sample)) {
-            fs_complain("out of memory for the samples; use a shorter --duration");
-            return false;
-        }
-        if (progress != NULL) fs_progress_update(progress, (uint64_t)(1e3 * fmin(now - begin, seconds)));
-        more = now - begin < seconds && interrupted == 0;
-    } while (more || in > out);
-    self->seconds = now - begin;
-    return true;
-failed:
-    fs_complain("frame %llu: %s", (unsigned long long)(out + 1), fscnn_error());
-    return false;
-}
-
-// What a profiler records is the measurement alone, without opening and warming up.
-static bool window(const fs_bench *self, int on) {
-    if (!self->profile_window || fscnn_engine_profiler_window(self->model.engine, on) == FSCNN_OK) return true;
-    fs_complain("option '--profile-window': %s", fscnn_error());
-    return false;
-}
-
-static int measure(fs_bench *self) {
-    struct sigaction action = {.sa_handler = on_interrupt,
-                               .sa_flags = (int)SA_RESETHAND}; // a second Ctrl-C ends at once
-    struct sigaction before;
-    sigemptyset(&action.sa_mask);
-    interrupted = 0;
-    sigaction(SIGINT, &action, &before);
-    fs_progress progress;
-    fs_progress_start(&progress, "warming up, ms", (uint64_t)(1e3 * self->warmup), self->quiet);
-    bool fine = self->warmup <= 0 || drive(self, self->warmup, false, &progress);
-    char text[64];
-    snprintf(text, sizeof text, "measuring for %g s", self->duration);
-    fs_progress_say(&progress, text); // redrawing would disturb what is measured
-    if (fine && interrupted == 0) fine = window(self, 1) && drive(self, self->duration, true, NULL) && window(self, 0);
-    fs_progress_clear(&progress);
-    sigaction(SIGINT, &before, NULL);
-    if (fine && self->count == 0) fs_complain("interrupted before the first measured frame");
-    return fine && self->count > 0 ? FS_EXIT_OK : FS_EXIT_FAILED;
-}
-
-static uint64_t memory_bytes(const fs_bench *self, bool device) {
-    bool on_device = self->model.info.backend == FSCNN_BACKEND_CUDA;
-    const uint64_t main_bytes = self->model.info.weights_bytes + self->info.arena_bytes + self->info.scratch_bytes;
-    return device == on_device ? main_bytes : device ? 0 : self->info.host_bytes;
-}
-
-static uint64_t peak_rss_bytes(void) {
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
-}
-
-static void print_head(const fs_bench *self, FILE *file) {
-    const fscnn_engine_info *model = &self->model.info;
-    fprintf(file, "fastscnn %s (commit %s)\n", fscnn_version_string(), FS_COMMIT);
-    fprintf(file, "device     %s: %s\n", fs_backend_names[model->backend], model->device);
-    fprintf(file, "model      %s: %s, %d classes\n", self->model.weights, model->variant, model->classes);
-    char input[512];
-    fs_workload_describe(&self->work, self->input, input, sizeof input);
-    fprintf(file, "input      %s\n", input);
-    fprintf(file,
-            "settings   %dx%d (height x width), %s, %s kernels, %s mode, %s, %s memory, %d thread%s, %d in flight\n",
-            self->size.height, self->size.width, fs_precision_names[model->precision], model->kernels,
-            mode_names[self->mode], fs_task_names[self->task], fs_io_names[self->io], self->info.threads,
-            self->info.threads == 1 ? "" : "s", self->in_flight);
-    fprintf(file, "time       warm-up %g s, then %g s measured\n\n", self->warmup, self->duration);
-}
-
-static void print_table(const fs_bench *self, FILE *file) {
-    const fs_stats *stats = &self->stats;
-    char host[32], device[32], peak[32];
-    fprintf(file, "frames     %zu in %.2f s%s\n", self->count, self->seconds, interrupted ? " (interrupted)" : "");
-    fprintf(file, "fps        %.1f\n", (double)self->count / self->seconds);
-    const struct {
-        const char *name;
-        double value, percent; // 0: needs no minimum of frames
-    } columns[] = {{"min", stats->min, 0},  {"mean", stats->mean, 0}, {"p50", stats->p50, 50}, {"p90", stats->p90, 90},
-                   {"p95", stats->p95, 95}, {"p99", stats->p99, 99},  {"max", stats->max, 0}};
-    enum { COLUMNS = sizeof columns / sizeof *columns };
-    fprintf(file, "latency ");
-    for (int i = 0; i < COLUMNS; i++) fprintf(file, " %10s ", columns[i].name);
-    fprintf(file, "\n  ms    ");
-    for (int i = 0; i < COLUMNS; i++) {
-        bool doubtful = columns[i].percent > 50 && !fs_percentile_supported(self->count, columns[i].percent);
-        fprintf(file, " %10.3f%c", columns[i].value, doubtful ? '*' : ' ');
-    }
-    fputc('\n', file);
-    if (!fs_percentile_supported(self->count, 99))
-        fprintf(file, "           * needs more frames (p90: 10, p95: 20, p99: 100); use a longer --duration\n");
-    fprintf(file, "set-up     %.1f ms (engine and session)\n", self->setup_ms);
-    fprintf(file, "memory     host %s, device %s; peak of the whole process %s\n",
-            fs_bytes_text(memory_bytes(self, false), host), fs_bytes_text(memory_bytes(self, true), device),
-            fs_bytes_text(peak_rss_bytes(), peak));
-    fprintf(file, "context    paper: 123.5 fps on a Titan Xp at 1024x2048 (arXiv 1902.04502)\n");
-}
-
-static bool write_json(const fs_bench *self) {
-    const fs_stats *stats = &self->stats;
-    char size[32];
-    snprintf(size, sizeof size, "%dx%d", self->size.height, self->size.width);
-    fs_text json = {0};
-    fs_json_open(&json, NULL, '{');
-    fs_json_string(&json, "version", fscnn_version_string());
-    fs_json_string(&json, "commit", FS_COMMIT);
-    fs_json_string(&json, "backend", fs_backend_names[self->model.info.backend]);
-    fs_json_string(&json, "device", self->model.info.device);
-    fs_json_string(&json, "precision", fs_precision_names[self->model.info.precision]);
-    fs_json_string(&json, "kernels", self->model.info.kernels);
-    fs_json_string(&json, "weights", self->model.weights);
-    fs_json_string(&json, "input", self->input != NULL ? self->input : "scene");
-    fs_json_string(&json, "size", size);
-    fs_json_string(&json, "mode", mode_names[self->mode]);
-    fs_json_string(&json, "io", fs_io_names[self->io]);
-    fs_json_string(&json, "task", fs_task_names[self->task]);
-    fs_json_integer(&json, "threads", self->info.threads);
-    fs_json_integer(&json, "in_flight", self->in_flight);
-    fs_json_integer(&json, "frames", (int64_t)self->count);
-    fs_json_number(&json, "seconds", self->seconds);
-    fs_json_bool(&json, "interrupted", interrupted != 0);
-    fs_json_number(&json, "fps", (double)self->count / self->seconds);
-    fs_json_open(&json, "latency_ms", '{');
-    fs_json_number(&json, "min", stats->min);
-    fs_json_number(&json, "mean", stats->mean);
-    fs_json_number(&json, "p50", stats->p50);
-    fs_json_number(&json, "p90", stats->p90);
-    fs_json_number(&json, "p95", stats->p95);
-    fs_json_number(&json, "p99", stats->p99);
-    fs_json_number(&json, "max", stats->max);
-    fs_json_close(&json, '}');
-    fs_json_number(&json, "setup_ms", self->setup_ms);
-    fs_json_integer(&json, "device_bytes", (int64_t)memory_bytes(self, true));
-    fs_json_integer(&json, "host_bytes", (int64_t)memory_bytes(self, false));
-    fs_json_integer(&json, "peak_rss_bytes", (int64_t)peak_rss_bytes());
-    fs_json_close(&json, '}');
-    fs_text_add(&json, "\n");
-    bool fine = fs_text_status(&json) == FS_OK;
+static bool write_text(const char *path, fs_text *text) {
+    bool fine = fs_text_status(text) == FS_OK;
     if (fine)
-        fine = fs_text_write(self->json, json.data, json.length);
+        fine = fs_text_write(path, text->data, text->length);
     else
-        fs_complain("out of memory for '%s'", self->json);
-    fs_text_free(&json);
+        fs_complain("out of memory for '%s'", path);
+    fs_text_free(text);
     return fine;
 }
 
 static bool write_plot(const fs_bench *self) {
-    char title[128], subtitle[512];
-    snprintf(title, sizeof title, "Fast-SCNN %dx%d: %.1f fps, %s mode", self->size.height, self->size.width,
-             (double)self->count / self->seconds, mode_names[self->mode]);
-    snprintf(subtitle, sizeof subtitle, "%s, %s, %s, %d threads, %zu frames, commit %s", self->model.info.device,
-             fs_precision_names[self->model.info.precision], fs_task_names[self->task], self->info.threads, self->count,
-             FS_COMMIT);
+    const fs_bench_run *run = &self->run[0];
+    char title[128], subtitle[512], pace[64] = "";
+    if (self->mode == FS_BENCH_PACED) snprintf(pace, sizeof pace, " at %g Hz", self->rate);
+    snprintf(title, sizeof title, "Fast-SCNN %dx%d: %.1f fps, %s mode%s", run->size.height, run->size.width,
+             (double)run->count / run->seconds, fs_bench_mode_names[self->mode], pace);
+    snprintf(subtitle, sizeof subtitle, "%s, %s, %s, %d thread%s, %zu frames, commit %s", self->model.info.device,
+             fs_precision_names[self->model.info.precision], fs_task_names[self->choice.task], run->info.threads,
+             run->info.threads == 1 ? "" : "s", run->count, FS_COMMIT);
     fs_text svg = {0};
-    fs_plot_latency(&svg, title, subtitle, self->samples, &self->stats);
-    bool fine = fs_text_status(&svg) == FS_OK;
-    if (fine)
-        fine = fs_text_write(self->plot, svg.data, svg.length);
-    else
-        fs_complain("out of memory for '%s'", self->plot);
-    fs_text_free(&svg);
-    return fine;
+    const bool paced = self->mode == FS_BENCH_PACED;
+    const fs_plot plot = {title, subtitle, run->samples, paced ? &run->finish : &run->latency,
+                          paced ? 1e3 / self->rate : 0};
+    fs_plot_times(&svg, &plot);
+    return write_text(self->plot, &svg);
 }
 
-static int report(fs_bench *self, FILE *file) {
-    double *latencies = fs_malloc(self->count, sizeof *latencies);
-    if (latencies == NULL) {
-        fs_complain("out of memory for the statistics; use a shorter --duration");
-        return FS_EXIT_FAILED;
+// Opens, measures, prints and closes one size.
+static int run_size(fs_bench *self, fs_size size, const fs_image *picture, FILE *file) {
+    fs_bench_run *run = &self->run[self->runs];
+    fscnn_session *session = NULL;
+    fs_workload work = {.frames = 0};
+    const double start = fs_seconds();
+    run->size = size;
+    int code = fs_setup_session(&self->setup, self->model.engine, size.height, size.width, self->in_flight, 0, &session,
+                                &run->info);
+    run->setup_ms = self->engine_ms + 1e3 * (fs_seconds() - start);
+    if (code == FS_EXIT_OK) code = fs_workload_open(&work, &self->model, &self->choice, size, self->in_flight, picture);
+    if (code == FS_EXIT_OK) {
+        run->frames_in_turn = work.frames;
+        fs_workload_describe(&work, run->input, sizeof run->input);
+        if (file != NULL && self->runs == 0) fs_bench_print_head(self, file);
+        code = fs_bench_measure(self, run, session, &work);
     }
-    for (size_t i = 0; i < self->count; i++) latencies[i] = self->samples[i].latency;
-    fs_stats_take(latencies, self->count, &self->stats);
-    fs_free(latencies);
-    if (file != NULL) print_table(self, file);
-    bool fine = self->json == NULL || write_json(self);
-    if (self->plot != NULL) fine = write_plot(self) && fine;
-    return fine ? FS_EXIT_OK : FS_EXIT_FAILED;
+    fscnn_session_close(&session); // waits for frames in flight, which use the buffers freed below
+    fs_workload_close(&work);
+    if (code != FS_EXIT_OK) return code;
+    if (file != NULL) fs_bench_print_run(self, run, file);
+    self->runs++;
+    return FS_EXIT_OK;
 }
 
 // Everything after the command line was understood.
 static int run(fs_bench *self, fs_image *picture) {
-    double start = fs_seconds();
+    fs_machine_read("", &self->machine);
+    const double start = fs_seconds();
     int code = fs_setup_open(&self->setup, "bench", true, &self->model);
     if (code != FS_EXIT_OK) return code;
-    double engine_ms = 1e3 * (fs_seconds() - start);
-    code = fs_workload_read(&self->model, (fscnn_memory)self->io, self->input, picture, &self->size);
+    self->engine_ms = 1e3 * (fs_seconds() - start);
+    code = fs_workload_read(&self->model, &self->choice, picture, &self->sizes.item[0]);
     if (code != FS_EXIT_OK) return code;
-    start = fs_seconds();
-    code = fs_setup_session(&self->setup, self->model.engine, self->size.height, self->size.width, self->in_flight, 0,
-                            &self->session, &self->info);
-    if (code != FS_EXIT_OK) return code;
-    self->setup_ms = engine_ms + 1e3 * (fs_seconds() - start);
-
-    self->work.memory = (fscnn_memory)self->io, self->work.scores = self->task == SCORES;
-    code = fs_workload_open(&self->work, &self->model, self->size, 0, self->in_flight,
-                            self->input != NULL ? picture : NULL);
-    if (code != FS_EXIT_OK) return code;
-    bool json_on_stdout = self->json != NULL && strcmp(self->json, "-") == 0;
-    FILE *file = self->quiet ? NULL : json_on_stdout ? stderr : stdout;
-    if (file != NULL) {
-        print_head(self, file);
-        fflush(file);
+    fscnn_backend_info_init(&self->backend);
+    if (fscnn_backend_query(self->model.info.backend, &self->backend) != FSCNN_OK) {
+        fs_complain("%s", fscnn_error());
+        return FS_EXIT_FAILED;
     }
-    code = measure(self);
-    return code == FS_EXIT_OK ? report(self, file) : code;
+    const bool json_on_stdout = self->json != NULL && strcmp(self->json, "-") == 0;
+    FILE *file = self->quiet ? NULL : json_on_stdout ? stderr : stdout;
+    for (int i = 0; i < self->sizes.count && code == FS_EXIT_OK; i++) {
+        code = run_size(self, self->sizes.item[i], picture, file);
+        if (code == FS_EXIT_OK && self->run[i].interrupted) break;
+    }
+    if (code != FS_EXIT_OK) return code;
+    if (file != NULL) fs_bench_print_foot(self, file);
+    bool fine = true;
+    if (self->json != NULL) {
+        fs_text json = {0};
+        fs_bench_json(self, &json);
+        fine = write_text(self->json, &json);
+    }
+    if (self->plot != NULL) fine = write_plot(self) && fine;
+    return fine ? FS_EXIT_OK : FS_EXIT_FAILED;
+}
+
+// The options that exclude or need each other; FS_EXIT_OK when they fit together.
+static int check(fs_bench *self) {
+    if (!fs_workload_inputs(&self->choice, "bench")) return FS_EXIT_USAGE;
+    if (self->sizes.item[0].height == 0 && self->choice.input == NULL)
+        return fs_usage("bench", "option '--size native' needs --input FILE");
+    if (self->mode != FS_BENCH_THROUGHPUT && self->in_flight > 1)
+        return fs_usage("bench", "option '--in-flight' above 1 needs --mode throughput");
+    if (self->in_flight == 0) self->in_flight = self->mode == FS_BENCH_THROUGHPUT ? 2 : 1;
+    if (self->mode != FS_BENCH_PACED && self->rate > 0) return fs_usage("bench", "option '--rate' needs --mode paced");
+    if (self->rate <= 0) self->rate = RATE_DEFAULT;
+    if (self->plot != NULL && strcmp(self->plot, "-") == 0)
+        return fs_usage("bench", "option '--plot' wants a file name, not '-'");
+    if (self->plot != NULL && self->sizes.count > 1)
+        return fs_usage("bench", "option '--plot' draws one size; give one to --size");
+    if (self->plot != NULL && self->json != NULL && strcmp(self->plot, self->json) == 0)
+        return fs_usage("bench", "options '--json' and '--plot' name the same file '%s'", self->plot);
+    if (self->samples && self->json == NULL) return fs_usage("bench", "option '--samples' needs --json FILE");
+    return FS_EXIT_OK;
 }
 
 int fs_verb_bench(int argc, char **argv) {
-    fs_bench self = {.size = {1024, 2048}, .warmup = 1, .duration = 5};
-    const fs_option options[] = {
+    fs_bench self = {.sizes = {{{1024, 2048}}, 1}, .warmup = 1, .duration = 5};
+    fs_compare compare = {.margin = -1};
+    bool comparing = false;
+    const fs_option own[] = {
         {.name = "size",
-         .kind = FS_OPTION_NATIVE,
-         .value = &self.size,
-         .placeholder = "HxW|native",
+         .kind = FS_OPTION_SIZES,
+         .value = &self.sizes,
+         .placeholder = "HxW[,HxW]...|native",
          .low = 64,
          .high = 16384,
-         .help = "network size (default: 1024x2048); native: that of --input"},
+         .help = "network size (default: 1024x2048), or several, measured one after the other;\n"
+                 "native: that of --input"},
         {.name = "mode",
          .kind = FS_OPTION_CHOICE,
          .value = &self.mode,
-         .placeholder = "latency|throughput",
-         .choices = mode_names,
-         .help = "latency: one frame at a time (default); throughput: frames kept in flight"},
-        {.name = "io",
-         .kind = FS_OPTION_CHOICE,
-         .value = &self.io,
-         .placeholder = "host|pinned|device",
-         .choices = fs_io_names,
-         .help = "memory that frames and results live in: host (default), or, with the\n"
-                 "CUDA backend, pinned host memory or the GPU's own"},
-        {.name = "task",
-         .kind = FS_OPTION_CHOICE,
-         .value = &self.task,
-         .placeholder = "labels|scores",
-         .choices = fs_task_names,
-         .help = "u8 class map (default), or float32 scores of every class"},
+         .placeholder = "latency|throughput|paced",
+         .choices = fs_bench_mode_names,
+         .help = "latency: one frame at a time (default); throughput: frames kept in flight;\n"
+                 "paced: frames come at a fixed rate, as from a camera"},
+        {.name = "rate",
+         .kind = FS_OPTION_REAL,
+         .value = &self.rate,
+         .placeholder = "HZ",
+         .low = 0.01,
+         .high = 100000,
+         .help = "frames a second in paced mode (default: 30)"},
         {.name = "in-flight",
          .kind = FS_OPTION_WHOLE,
          .value = &self.in_flight,
@@ -338,21 +162,43 @@ int fs_verb_bench(int argc, char **argv) {
          .low = 0,
          .high = 86400,
          .help = "seconds measured, at least one frame (default: 5); Ctrl-C ends early"},
-        {.name = "input",
-         .kind = FS_OPTION_TEXT,
-         .value = &self.input,
-         .placeholder = "FILE",
-         .help = "a picture, resized to the network size (default: a generated street scene)"},
+        {.name = "frames",
+         .kind = FS_OPTION_WHOLE,
+         .value = &self.frames,
+         .placeholder = "N",
+         .low = 1,
+         .high = 100000000,
+         .help = "measure so many frames instead: p90 needs 100, p99 1000, p99.9 10000"},
         {.name = "json",
          .kind = FS_OPTION_TEXT,
          .value = &self.json,
          .placeholder = "FILE",
          .help = "write the results as JSON; -: to stdout, the table then goes to stderr"},
+        {.name = "samples",
+         .kind = FS_OPTION_FLAG,
+         .value = &self.samples,
+         .help = "put every frame's begin and latency into the JSON, for --compare"},
         {.name = "plot",
          .kind = FS_OPTION_TEXT,
          .value = &self.plot,
          .placeholder = "SVG",
          .help = "write a histogram and a time line of the latencies"},
+        {.name = "compare",
+         .kind = FS_OPTION_FLAG,
+         .value = &comparing,
+         .help = "measure nothing: say whether the second of two JSON files with samples is\n"
+                 "faster or slower than the first, or whether the difference is noise"},
+        {.name = "margin",
+         .kind = FS_OPTION_REAL,
+         .value = &compare.margin,
+         .placeholder = "PERCENT",
+         .low = 0,
+         .high = 1000,
+         .help = "with --compare: differences below it are noise (default: 1)"},
+        {.name = "anyway",
+         .kind = FS_OPTION_FLAG,
+         .value = &compare.anyway,
+         .help = "with --compare: even if size, task, memory or mode differ"},
         {.name = "profile-window",
          .kind = FS_OPTION_FLAG,
          .value = &self.profile_window,
@@ -364,43 +210,50 @@ int fs_verb_bench(int argc, char **argv) {
          .value = &self.quiet,
          .help = "no table, no progress bar"},
     };
-    fs_option shared[FS_SETUP_OPTIONS];
+    fs_option options[sizeof own / sizeof *own + FS_WORKLOAD_OPTIONS], shared[FS_SETUP_OPTIONS];
+    memcpy(options, own, sizeof own);
+    fs_workload_options(&self.choice, options + sizeof own / sizeof *own);
     fs_setup_options(&self.setup, shared);
     const fs_command command = {
         .name = "bench",
-        .synopsis = "[OPTION]...",
+        .synopsis = "[OPTION]...\n       fastscnn bench --compare BEFORE.json AFTER.json",
         .about = "Measures frames per second and latency. A frame is u8 RGB pixels in, u8 class map out. Without "
                  "weights and\n"
                  "a bundled model it takes random ones: the speed is the same.",
         .examples = "  fastscnn bench\n"
-                    "  fastscnn bench --size 512x1024 --precision fp32 --threads 1 --duration 10\n"
+                    "  fastscnn bench --size 1024x2048,512x1024 --precision fp32 --threads 1 --duration 10\n"
                     "  fastscnn bench --mode throughput --in-flight 4 --json - | jq .fps\n"
-                    "  fastscnn bench --weights random:7 --plot latency.svg",
+                    "  fastscnn bench --mode paced --rate 30 --weights random:7 --plot latency.svg\n"
+                    "  fastscnn bench --json before.json --samples --frames 200\n"
+                    "  fastscnn bench --compare before.json after.json",
         .options = options,
         .count = sizeof options / sizeof *options,
         .shared = shared,
         .shared_count = FS_SETUP_OPTIONS,
+        .operands = true,
     };
     int operand, code;
     if (!fs_cli_parse(&command, argc, argv, &operand, &code)) return code;
-    if (self.size.height == 0 && self.input == NULL)
-        return fs_usage("bench", "option '--size native' needs --input FILE");
-    if (self.mode == LATENCY && self.in_flight > 1)
-        return fs_usage("bench", "option '--in-flight' above 1 needs --mode throughput");
-    if (self.in_flight == 0) self.in_flight = self.mode == LATENCY ? 1 : 2;
-    if (self.plot != NULL && strcmp(self.plot, "-") == 0)
-        return fs_usage("bench", "option '--plot' wants a file name, not '-'");
-    if (self.plot != NULL && self.json != NULL && strcmp(self.plot, self.json) == 0)
-        return fs_usage("bench", "options '--json' and '--plot' name the same file '%s'", self.plot);
+    if (comparing) {
+        if (argc - operand != 2)
+            return fs_usage("bench", "option '--compare' wants two JSON files, not %d", argc - operand);
+        if (compare.margin < 0) compare.margin = 1;
+        compare.path[0] = argv[operand], compare.path[1] = argv[operand + 1];
+        compare.json = self.json, compare.quiet = self.quiet;
+        return fs_bench_compare(&compare);
+    }
+    if (operand < argc) return fs_usage("bench", "unexpected argument '%s' for 'bench'", argv[operand]);
+    if (compare.anyway || compare.margin >= 0)
+        return fs_usage("bench", "option '--%s' needs --compare", compare.anyway ? "anyway" : "margin");
+    code = check(&self);
+    if (code != FS_EXIT_OK) return code;
     if (self.json != NULL && strcmp(self.json, "-") != 0 && !fs_output_check(self.json)) return FS_EXIT_FAILED;
     if (self.plot != NULL && !fs_output_check(self.plot)) return FS_EXIT_FAILED;
 
     fs_image picture = {0};
     code = run(&self, &picture);
-    fscnn_session_close(&self.session); // waits for frames in flight, which use the buffers freed below
-    fs_workload_close(&self.work);
     fscnn_engine_close(&self.model.engine);
     fs_image_free(&picture);
-    fs_free(self.samples);
+    for (int i = 0; i < FS_SIZES_MAX; i++) fs_free(self.run[i].samples);
     return code;
 }

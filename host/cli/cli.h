@@ -20,6 +20,7 @@ enum { FS_EXIT_OK = 0, FS_EXIT_FAILED = 1, FS_EXIT_USAGE = 2 };
 int fs_verb_segment(int argc, char **argv);
 int fs_verb_eval(int argc, char **argv);
 int fs_verb_bench(int argc, char **argv);
+int fs_verb_calibrate(int argc, char **argv);
 int fs_verb_profile(int argc, char **argv);
 int fs_verb_plan(int argc, char **argv);
 int fs_verb_scene(int argc, char **argv);

@@ -1,7 +1,9 @@
-// fastscnn eval: pictures and their truth in, or predictions and their truth; mIoU and IoU of each class out.
+// fastscnn eval: pictures and their truth in, predictions and their truth, or generated streets; mIoU and IoU of each
+// class out.
 #include "host/cli/eval.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,9 +11,10 @@
 #include "host/cli/pairs.h"
 #include "host/cli/progress.h"
 #include "host/image/image.h"
+#include "host/image/scene.h"
 #include "runtime/base/mem.h"
 
-enum { NO_IGNORE_GIVEN = -1, DEFAULT_IGNORE = 255 };
+enum { NO_IGNORE_GIVEN = -1, DEFAULT_IGNORE = 255, NO_SCENES = -1, DEFAULT_SEED = 100000 };
 // Tuning takes longer than it saves for a few pictures.
 static const size_t TUNE_FROM = 16;
 static const char *const truth_id_names[] = {"trainid", "cityscapes", NULL};
@@ -23,9 +26,17 @@ typedef struct fs_eval {
     fs_pairs pairs;
     const char *json;
     int truth_ids, ignore, classes; // classes 0: the model's
+    int scenes, seed;               // generated streets: how many, 0 for as many as come before an interrupt
     bool keep_going, quiet;
     fs_progress progress;
 } fs_eval;
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    interrupted = 1;
+}
 
 // ---- One pair -------------------------------------------------------------------------------------------------------
 
@@ -58,6 +69,17 @@ static bool bad_value(fs_eval *self, const char *path, const fs_image *map, size
     return false;
 }
 
+// Labels of a picture by the network, at the picture's size. `path` stands in messages.
+static bool label(fs_eval *self, const char *path, const fs_image *picture, fs_image *prediction) {
+    *prediction = (fs_image){.width = picture->width, .height = picture->height, .channels = 1};
+    prediction->pixels = fs_malloc((size_t)picture->width * (size_t)picture->height, 1);
+    double seconds;
+    if (prediction->pixels != NULL)
+        return fs_labeller_run(&self->labeller, path, picture, prediction->pixels, NULL, &seconds);
+    fs_complain("%s: out of memory", path);
+    return false;
+}
+
 // Labels of the pair's picture by the network, or of its prediction, at the picture's size.
 static bool predict(fs_eval *self, const fs_pair *pair, const fs_image *truth, fs_image *prediction) {
     fs_image picture = {0};
@@ -72,31 +94,43 @@ static bool predict(fs_eval *self, const fs_pair *pair, const fs_image *truth, f
         fs_complain("%s: %dx%d pixels (height x width), but its truth '%s' has %dx%d; they must have one size",
                     pair->in, shown->height, shown->width, pair->truth, truth->height, truth->width);
     }
-    if (fine && network) {
-        *prediction = (fs_image){.width = picture.width, .height = picture.height, .channels = 1};
-        prediction->pixels = fs_malloc((size_t)picture.width * (size_t)picture.height, 1);
-        double seconds;
-        fine = prediction->pixels != NULL;
-        if (!fine)
-            fs_complain("%s: out of memory", pair->in);
-        else
-            fine = fs_labeller_run(&self->labeller, pair->in, &picture, prediction->pixels, NULL, &seconds);
-    }
+    if (fine && network) fine = label(self, pair->in, &picture, prediction);
     fs_image_free(&picture);
     return fine;
 }
 
-static bool evaluate_one(fs_eval *self, const fs_pair *pair) {
+// Adds a picture to the matrix, whole or not at all. The paths stand in messages.
+static bool count(fs_eval *self, const char *in, const char *truth_path, const fs_image *truth,
+                  const fs_image *prediction) {
+    size_t at;
+    bool in_truth;
+    const size_t pixels = (size_t)truth->width * (size_t)truth->height;
+    if (fs_confusion_add(&self->evaluation.matrix, truth->pixels, prediction->pixels, pixels, &at, &in_truth))
+        return true;
+    return bad_value(self, in_truth ? truth_path : in, in_truth ? truth : prediction, at, in_truth);
+}
+
+static bool evaluate_pair(fs_eval *self, const fs_pair *pair) {
     if (pair->in == NULL || pair->truth == NULL) return false; // complained about when it was listed
     fs_image truth = {0}, prediction = {0};
     bool fine = read_labels(self, pair->truth, &truth) && predict(self, pair, &truth, &prediction);
-    if (fine) {
-        size_t at;
-        bool in_truth;
-        const size_t pixels = (size_t)truth.width * (size_t)truth.height;
-        fine = fs_confusion_add(&self->evaluation.matrix, truth.pixels, prediction.pixels, pixels, &at, &in_truth);
-        if (!fine) bad_value(self, in_truth ? pair->truth : pair->in, in_truth ? &truth : &prediction, at, in_truth);
-    }
+    fine = fine && count(self, pair->in, pair->truth, &truth, &prediction);
+    fs_image_free(&truth);
+    fs_image_free(&prediction);
+    return fine;
+}
+
+// A street of the seed that follows: the same pixels and truth on every machine.
+static bool evaluate_scene(fs_eval *self, size_t index) {
+    char name[64];
+    const uint64_t seed = (uint64_t)self->seed + index;
+    snprintf(name, sizeof name, "the street of seed %llu", (unsigned long long)seed);
+    fs_image picture = {0}, truth = {0}, prediction = {0};
+    const fs_size size = self->labeller.size;
+    bool fine = fs_scene_draw(&picture, &truth, size.width, size.height, seed, 0) == FS_OK;
+    if (!fine) fs_complain("%s: %s", name, fs_error_text());
+    fine = fine && label(self, name, &picture, &prediction) && count(self, name, name, &truth, &prediction);
+    fs_image_free(&picture);
     fs_image_free(&truth);
     fs_image_free(&prediction);
     return fine;
@@ -156,7 +190,7 @@ static int open_model(fs_eval *self) {
 }
 
 // Fills evaluation->failed and the matrix. False when the run ends without a result.
-static bool evaluate_all(fs_eval *self) {
+static bool evaluate_pairs(fs_eval *self) {
     fs_evaluation *evaluation = &self->evaluation;
     const fs_pairs *pairs = &self->pairs;
     evaluation->failed = fs_calloc(pairs->count, sizeof *evaluation->failed);
@@ -165,16 +199,14 @@ static bool evaluate_all(fs_eval *self) {
         return false;
     }
     size_t failed = 0;
-    const double start = fs_seconds();
     fs_progress_start(&self->progress, "evaluating", pairs->count, self->quiet);
     for (size_t i = 0; i < pairs->count && (failed == 0 || self->keep_going); i++) {
         fs_progress_update(&self->progress, i);
         const fs_pair *pair = &pairs->list[i];
-        if (evaluate_one(self, pair)) continue;
+        if (evaluate_pair(self, pair)) continue;
         evaluation->failed[failed++] = pair->in != NULL ? pair->in : pair->truth;
     }
     fs_progress_clear(&self->progress);
-    evaluation->seconds = fs_seconds() - start;
     evaluation->found = pairs->count;
     evaluation->evaluated = pairs->count - failed;
     if (failed > 0 && !self->keep_going) {
@@ -191,11 +223,37 @@ static bool evaluate_all(fs_eval *self) {
                     evaluation->truth);
         return false;
     }
+    evaluation->unused = pairs->unused;
     return true;
 }
 
-static int evaluate(fs_eval *self) {
+// Until all are done, or endlessly: an interrupt ends it with the result of those that are done.
+static bool evaluate_scenes(fs_eval *self) {
     fs_evaluation *evaluation = &self->evaluation;
+    struct sigaction before;
+    const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    interrupted = 0;
+    sigaction(SIGINT, &action, &before);
+    const size_t wanted = (size_t)self->scenes;
+    fs_progress_start(&self->progress, "evaluating", wanted, self->quiet);
+    size_t done = 0;
+    bool fine = true;
+    while (fine && !interrupted && (wanted == 0 || done < wanted)) {
+        fs_progress_update(&self->progress, done);
+        fine = evaluate_scene(self, done);
+        if (fine) done++;
+    }
+    fs_progress_clear(&self->progress);
+    sigaction(SIGINT, &before, NULL);
+    evaluation->scene_seed = self->seed;
+    evaluation->evaluated = done;
+    evaluation->found = wanted > 0 ? wanted : done;
+    if (fine && done == 0) fs_complain("interrupted before the first street was done; nothing was written");
+    return fine && done > 0;
+}
+
+static int open_pairs(fs_eval *self) {
+    const fs_evaluation *evaluation = &self->evaluation;
     const bool network = evaluation->predictions == NULL;
     const fs_pairing pairing = {.in = network ? evaluation->images : evaluation->predictions,
                                 .truth = evaluation->truth,
@@ -207,15 +265,35 @@ static int evaluate(fs_eval *self) {
         return FS_EXIT_FAILED;
     }
     self->labeller.tune = self->pairs.count >= TUNE_FROM;
+    return open_model(self);
+}
+
+static int open_scenes(fs_eval *self) {
+    if (self->labeller.size.height == 0) self->labeller.size = (fs_size){.height = 1024, .width = 2048};
+    self->labeller.tune = self->scenes == 0 || (size_t)self->scenes >= TUNE_FROM;
     const int code = open_model(self);
     if (code != FS_EXIT_OK) return code;
-    if (!set_labels(self) || !evaluate_all(self)) return FS_EXIT_FAILED;
+    const fscnn_engine_info *info = &self->labeller.model.info;
+    if (info->classes == FS_SCENE_VOID && info->channels == 3) return FS_EXIT_OK;
+    fs_complain("--scenes needs a model of CamVid's %d classes and 3 channels; '%s' has %d and %d", FS_SCENE_VOID,
+                self->labeller.model.weights, info->classes, info->channels);
+    return FS_EXIT_FAILED;
+}
+
+static int evaluate(fs_eval *self) {
+    fs_evaluation *evaluation = &self->evaluation;
+    const bool network = evaluation->predictions == NULL;
+    const int code = evaluation->scenes ? open_scenes(self) : open_pairs(self);
+    if (code != FS_EXIT_OK) return code;
+    const double start = fs_seconds();
+    if (!set_labels(self) || !(evaluation->scenes ? evaluate_scenes(self) : evaluate_pairs(self)))
+        return FS_EXIT_FAILED;
+    evaluation->seconds = fs_seconds() - start;
     if (network) {
         evaluation->model = &self->labeller.model;
         evaluation->size = self->labeller.size;
         evaluation->threads = self->labeller.session_info.threads;
     }
-    evaluation->unused = self->pairs.unused;
     fs_evaluation_score(evaluation);
     if (!self->quiet)
         fs_evaluation_print(evaluation, self->json != NULL && strcmp(self->json, "-") == 0 ? stderr : stdout);
@@ -230,7 +308,15 @@ static int evaluate(fs_eval *self) {
 
 static int check_request(const fs_eval *self) {
     const fs_evaluation *evaluation = &self->evaluation;
-    if (evaluation->truth == NULL) return fs_usage("eval", "eval needs --truth DIR");
+    if (evaluation->scenes) {
+        if (evaluation->images != NULL || evaluation->predictions != NULL || evaluation->truth != NULL)
+            return fs_usage("eval", "--scenes draws pictures and truth; leave out --images, --predictions and --truth");
+        if (evaluation->cityscapes || self->classes > 0)
+            return fs_usage("eval", "--scenes has CamVid's 11 classes; leave out --truth-ids and --classes");
+        return FS_EXIT_OK;
+    }
+    if (self->seed != DEFAULT_SEED) return fs_usage("eval", "--seed is for --scenes");
+    if (evaluation->truth == NULL) return fs_usage("eval", "eval needs --truth DIR, or --scenes N");
     if ((evaluation->images == NULL) == (evaluation->predictions == NULL))
         return fs_usage("eval", "eval needs either --images DIR, to run the network, or --predictions DIR");
     if (evaluation->cityscapes && (self->ignore != NO_IGNORE_GIVEN || self->classes > 0))
@@ -249,7 +335,7 @@ static int check_request(const fs_eval *self) {
 
 int fs_verb_eval(int argc, char **argv) {
     static fs_eval self; // too large for the stack
-    self = (fs_eval){.ignore = NO_IGNORE_GIVEN};
+    self = (fs_eval){.ignore = NO_IGNORE_GIVEN, .scenes = NO_SCENES, .seed = DEFAULT_SEED};
     self.labeller.setup = &self.setup;
     fs_evaluation *evaluation = &self.evaluation;
     const fs_option options[] = {
@@ -271,6 +357,21 @@ int fs_verb_eval(int argc, char **argv) {
          .placeholder = "DIR",
          .help = "label maps to evaluate in place of running the network, in the truth's\n"
                  "numbering; each truth must have one"},
+        {.name = "scenes",
+         .kind = FS_OPTION_WHOLE,
+         .value = &self.scenes,
+         .placeholder = "N",
+         .low = 0,
+         .high = 1000000,
+         .help = "in place of pictures, N generated streets with their exact truth, as 'fastscnn\n"
+                 "scene' draws them; 0: on and on, Ctrl-C ends with the result so far"},
+        {.name = "seed",
+         .kind = FS_OPTION_WHOLE,
+         .value = &self.seed,
+         .placeholder = "S",
+         .low = 0,
+         .high = 1000000000,
+         .help = "of the first street (default: 100000, which no training has used)"},
         {.name = "truth-ids",
          .kind = FS_OPTION_CHOICE,
          .value = &self.truth_ids,
@@ -299,7 +400,8 @@ int fs_verb_eval(int argc, char **argv) {
          .placeholder = "HxW|native",
          .low = FS_LABELLER_MIN_SIDE,
          .high = FS_LABELLER_MAX_SIDE,
-         .help = "network size; pictures are resized to it, scores back (default: native)"},
+         .help = "network size; pictures are resized to it, scores back (default: native; with\n"
+                 "--scenes the size of the streets, 1024x2048)"},
         {.name = "json",
          .kind = FS_OPTION_TEXT,
          .value = &self.json,
@@ -320,11 +422,12 @@ int fs_verb_eval(int argc, char **argv) {
     fs_setup_options(&self.setup, shared);
     const fs_command command = {
         .name = "eval",
-        .synopsis = "--images DIR --truth DIR [OPTION]...",
+        .synopsis = "--images DIR --truth DIR | --scenes N [OPTION]...",
         .about = "Measures accuracy: mean IoU, IoU of each class and pixel accuracy over all pixels of all pictures.\n"
                  "Pictures and truth must have the same size.",
         .examples = "  fastscnn eval --images test/images --truth test/labels --weights model.safetensors\n"
                     "  fastscnn eval --images leftImg8bit/val --truth gtFine/val --truth-ids cityscapes --json r.json\n"
+                    "  fastscnn eval --scenes 200\n"
                     "  fastscnn eval --predictions results --truth gtFine/val --truth-ids cityscapes\n"
                     "  fastscnn eval --predictions out --truth labels --classes 11 --json - | jq .miou\n",
         .options = options,
@@ -335,6 +438,7 @@ int fs_verb_eval(int argc, char **argv) {
     int operand, code;
     if (!fs_cli_parse(&command, argc, argv, &operand, &code)) return code;
     evaluation->cityscapes = self.truth_ids == 1;
+    evaluation->scenes = self.scenes != NO_SCENES;
     evaluation->ignore = evaluation->cityscapes ? -1 : self.ignore == NO_IGNORE_GIVEN ? DEFAULT_IGNORE : self.ignore;
     code = check_request(&self);
     if (code != FS_EXIT_OK) return code;

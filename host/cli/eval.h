@@ -18,9 +18,11 @@ typedef struct fs_evaluation {
     char names[256][FS_NAME_MAX]; // of the labels, no two alike
     // What was evaluated.
     const char *images, *truth, *predictions; // folders; of images and predictions one is NULL
-    size_t found, evaluated;                  // pairs
-    size_t unused;                            // files without a partner that nothing asked for
-    const char **failed;                      // [found - evaluated] paths; borrowed
+    bool scenes;                              // in their place, generated streets from this seed on
+    int scene_seed;
+    size_t found, evaluated; // pairs
+    size_t unused;           // files without a partner that nothing asked for
+    const char **failed;     // [found - evaluated] paths; borrowed
     double seconds;
     // How; NULL where no network ran.
     const fs_model_open *model;

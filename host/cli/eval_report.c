@@ -98,6 +98,10 @@ static void add_scores(const fs_evaluation *self, fs_text *json) {
 }
 
 static void add_settings(const fs_evaluation *self, fs_text *json) {
+    if (self->scenes) {
+        fs_json_integer(json, "scene_seed", self->scene_seed);
+        fs_json_integer(json, "scenes", (int64_t)self->evaluated);
+    }
     fs_json_string(json, "images_folder", self->images);
     fs_json_string(json, "truth_folder", self->truth);
     fs_json_string(json, "predictions_folder", self->predictions);

@@ -13,6 +13,7 @@ static const struct {
     {"segment", fs_verb_segment, "label every pixel of pictures: class maps, overlays, scores"},
     {"eval", fs_verb_eval, "measure accuracy: mIoU and IoU of each class against labelled pictures"},
     {"bench", fs_verb_bench, "measure frames per second and latency"},
+    {"calibrate", fs_verb_calibrate, "make a copy of a model for int8, from typical pictures"},
     {"profile", fs_verb_profile, "time each step of a frame beside its roofline"},
     {"plan", fs_verb_plan, "print what runs for one frame: steps, bytes, FLOPs, roofline"},
     {"scene", fs_verb_scene, "draw frames of a generated street with the class of every pixel"},

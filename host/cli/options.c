@@ -45,6 +45,22 @@ bool fs_parse_size(const char *text, int low, int high, fs_size *value) {
     return true;
 }
 
+bool fs_parse_sizes(const char *text, int low, int high, fs_sizes *value) {
+    fs_sizes sizes = {.count = 0};
+    for (const char *part = text;; part++) {
+        const size_t length = strcspn(part, ",");
+        char one[40];
+        if (length >= sizeof one || sizes.count == FS_SIZES_MAX) return false;
+        memcpy(one, part, length);
+        one[length] = '\0';
+        if (!fs_parse_size(one, low, high, &sizes.item[sizes.count++])) return false;
+        part += length;
+        if (*part == '\0') break;
+    }
+    *value = sizes;
+    return true;
+}
+
 static void choices_text(const char *const *choices, char *text, size_t size) {
     size_t length = 0;
     text[0] = '\0';
@@ -99,6 +115,17 @@ static bool set_value(const fs_option *option, const char *text, char *error, si
         snprintf(wants, sizeof wants, "HxW in pixels, height first, such as 1024x2048, %.0f to %.0f a side%s",
                  option->low, option->high, option->kind == FS_OPTION_NATIVE ? ", or native" : "");
         fine = fs_parse_size(text, (int)option->low, (int)option->high, option->value);
+        break;
+    case FS_OPTION_SIZES:
+        if (strcmp(text, "native") == 0) {
+            *(fs_sizes *)option->value = (fs_sizes){.count = 1};
+            return true;
+        }
+        snprintf(wants, sizeof wants,
+                 "HxW in pixels, height first, such as 1024x2048, %.0f to %.0f a side, up to %d with commas between "
+                 "them, or native",
+                 option->low, option->high, FS_SIZES_MAX);
+        fine = fs_parse_sizes(text, (int)option->low, (int)option->high, option->value);
         break;
     }
     if (!fine) snprintf(error, size, "option '--%s' wants %s, not '%s'", option->name, wants, text);

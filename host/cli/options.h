@@ -10,6 +10,12 @@ typedef struct fs_size {
     int height, width; // both 0: native
 } fs_size;
 
+enum { FS_SIZES_MAX = 16 };
+typedef struct fs_sizes {
+    fs_size item[FS_SIZES_MAX];
+    int count; // at least 1
+} fs_sizes;
+
 typedef enum fs_option_kind {
     FS_OPTION_FLAG,   // bool; takes no value
     FS_OPTION_TEXT,   // const char *, not empty
@@ -18,6 +24,7 @@ typedef enum fs_option_kind {
     FS_OPTION_CHOICE, // int: index into choices
     FS_OPTION_SIZE,   // fs_size: HxW, each side low..high
     FS_OPTION_NATIVE, // fs_size: HxW, or "native" for 0x0
+    FS_OPTION_SIZES,  // fs_sizes: HxW with commas between them, or "native" for 0x0 alone
 } fs_option_kind;
 
 typedef struct fs_option {
@@ -57,5 +64,6 @@ void fs_options_help(const fs_command *command, FILE *file);
 bool fs_parse_whole(const char *text, long low, long high, int *value);
 bool fs_parse_real(const char *text, double low, double high, double *value);
 bool fs_parse_size(const char *text, int low, int high, fs_size *value);
+bool fs_parse_sizes(const char *text, int low, int high, fs_sizes *value); // up to FS_SIZES_MAX, commas between them
 
 #endif

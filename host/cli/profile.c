@@ -4,9 +4,9 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "host/cli/machine.h"
 #include "host/cli/progress.h"
 #include "host/cli/workload.h"
 #include "runtime/base/mem.h"
@@ -23,9 +23,10 @@ static void on_interrupt(int signal_number) {
 typedef struct fs_profiler {
     fs_setup setup;
     fs_size size;
-    int io, task, inputs, frames;
+    fs_workload_choice choice;
+    int frames;
     double warmup, duration; // seconds
-    const char *input, *roofline, *json, *html, *trace;
+    const char *roofline, *json, *html, *trace;
     bool quiet;
 
     fs_model_open model;
@@ -200,34 +201,27 @@ static int report(fs_profiler *self) {
     return fine ? FS_EXIT_OK : FS_EXIT_FAILED;
 }
 
-static double load_now(void) {
-    double load;
-    return getloadavg(&load, 1) == 1 ? load : -1;
-}
-
 static int run(fs_profiler *self, fs_image *picture) {
     fs_profile *p = &self->profile;
     int code = fs_setup_open(&self->setup, "profile", true, &self->model);
     if (code != FS_EXIT_OK) return code;
-    code = fs_workload_read(&self->model, (fscnn_memory)self->io, self->input, picture, &self->size);
+    code = fs_workload_read(&self->model, &self->choice, picture, &self->size);
     if (code != FS_EXIT_OK) return code;
     code = fs_setup_session(&self->setup, self->model.engine, self->size.height, self->size.width, 1, 0, &self->session,
                             &p->session);
     if (code != FS_EXIT_OK) return code;
     p->model = &self->model, p->size = self->size, p->warmup = self->warmup;
-    p->task = fs_task_names[self->task], p->io = fs_io_names[self->io];
+    p->task = fs_task_names[self->choice.task], p->io = fs_io_names[self->choice.io];
     if (!describe_steps(self)) {
         // Nothing else of what the call looks at comes from the command line.
         return self->roofline != NULL ? FS_EXIT_USAGE : FS_EXIT_FAILED;
     }
-    self->work.memory = (fscnn_memory)self->io, self->work.scores = self->task == 1;
-    code =
-        fs_workload_open(&self->work, &self->model, self->size, self->inputs, 1, self->input != NULL ? picture : NULL);
+    code = fs_workload_open(&self->work, &self->model, &self->choice, self->size, 1, picture);
     if (code != FS_EXIT_OK) return code;
-    fs_workload_describe(&self->work, self->input, p->input, sizeof p->input);
-    p->load[0] = load_now();
+    fs_workload_describe(&self->work, p->input, sizeof p->input);
+    p->load[0] = fs_machine_load();
     code = measure(self);
-    p->load[1] = load_now();
+    p->load[1] = fs_machine_load();
     return code == FS_EXIT_OK ? report(self) : code;
 }
 
@@ -249,7 +243,7 @@ static bool outputs_fine(const fs_profiler *self, int *code) {
 
 int fs_verb_profile(int argc, char **argv) {
     fs_profiler self = {.size = {1024, 2048}, .warmup = 0.5, .duration = 2};
-    const fs_option options[] = {
+    const fs_option own[] = {
         {.name = "size",
          .kind = FS_OPTION_NATIVE,
          .value = &self.size,
@@ -257,30 +251,6 @@ int fs_verb_profile(int argc, char **argv) {
          .low = 64,
          .high = 16384,
          .help = "network size (default: 1024x2048); native: that of --input"},
-        {.name = "io",
-         .kind = FS_OPTION_CHOICE,
-         .value = &self.io,
-         .placeholder = "host|pinned|device",
-         .choices = fs_io_names,
-         .help = "memory that frames and results live in (default: host)"},
-        {.name = "task",
-         .kind = FS_OPTION_CHOICE,
-         .value = &self.task,
-         .placeholder = "labels|scores",
-         .choices = fs_task_names,
-         .help = "u8 class map (default), or float32 scores of every class"},
-        {.name = "input",
-         .kind = FS_OPTION_TEXT,
-         .value = &self.input,
-         .placeholder = "FILE",
-         .help = "a picture, resized to the network size (default: a generated street scene)"},
-        {.name = "inputs",
-         .kind = FS_OPTION_WHOLE,
-         .value = &self.inputs,
-         .placeholder = "N",
-         .low = 1,
-         .high = FS_FRAMES_MAX,
-         .help = "frames that take turns; 1: hot (default: up to 4 in 64 MB)"},
         {.name = "roofline",
          .kind = FS_OPTION_TEXT,
          .value = &self.roofline,
@@ -328,7 +298,9 @@ int fs_verb_profile(int argc, char **argv) {
          .value = &self.quiet,
          .help = "no table, no progress bar"},
     };
-    fs_option shared[FS_SETUP_OPTIONS];
+    fs_option options[sizeof own / sizeof *own + FS_WORKLOAD_OPTIONS], shared[FS_SETUP_OPTIONS];
+    memcpy(options, own, sizeof own);
+    fs_workload_options(&self.choice, options + sizeof own / sizeof *own);
     fs_setup_options(&self.setup, shared);
     const fs_command command = {
         .name = "profile",
@@ -346,7 +318,8 @@ int fs_verb_profile(int argc, char **argv) {
     };
     int operand, code;
     if (!fs_cli_parse(&command, argc, argv, &operand, &code)) return code;
-    if (self.size.height == 0 && self.input == NULL)
+    if (!fs_workload_inputs(&self.choice, "profile")) return FS_EXIT_USAGE;
+    if (self.size.height == 0 && self.choice.input == NULL)
         return fs_usage("profile", "option '--size native' needs --input FILE");
     if (!outputs_fine(&self, &code)) return code;
 

@@ -145,8 +145,9 @@ static void roof(const fscnn_step_info *info, log_axis x, log_axis y, fs_text *h
                 y_at(y, peak));
     fs_text_add(html, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.0f GFLOP/s</text>\n", WIDTH - PLOT_RIGHT - 6,
                 y_at(y, peak) - 7, peak);
-    fs_text_add(html, "<text x=\"%.1f\" y=\"%.1f\">%.0f GB/s</text>\n", x_at(x, from * 1.15),
-                y_at(y, from * 1.15 * bandwidth) - 14, bandwidth);
+    // Under the slope, right of its lower end: there it crosses neither the slope nor the flat part.
+    fs_text_add(html, "<text x=\"%.1f\" y=\"%.1f\">%.0f GB/s</text>\n", x_at(x, from) + 10,
+                fmin(y_at(y, from * bandwidth) + 16, PLOT_HEIGHT - PLOT_BOTTOM - 6), bandwidth);
 }
 
 // Where a disc's name may stand without covering another; names without room are left to the tooltips and tables.
@@ -262,7 +263,7 @@ static void named_cell(fs_text *html, const char *text) {
 }
 
 static void module_table(const fs_profile *p, fs_text *html) {
-    fs_text_add(html, "<table><tr><th>module</th>%s<th>steps</th></tr>\n", columns);
+    fs_text_add(html, "<table><tr><th class=\"name\">module</th>%s<th>steps</th></tr>\n", columns);
     for (int i = 0; i < p->modules; i++) {
         const fs_profile_module *m = &p->module[i];
         fs_text_add(html, "<tr><td class=\"name\"><span style=\"color:%s\">&#9632;</span> ", color_of(p, m->name));
@@ -276,8 +277,8 @@ static void module_table(const fs_profile *p, fs_text *html) {
 
 static void step_table(const fs_profile *p, fs_text *html) {
     fs_text_add(html,
-                "<table><tr><th>step</th><th>kind</th><th>output</th>%s<th>bound</th><th>min us</th>"
-                "<th>p90 us</th><th>tactic</th></tr>\n",
+                "<table><tr><th class=\"name\">step</th><th class=\"name\">kind</th><th>output</th>%s"
+                "<th class=\"name\">bound</th><th>min us</th><th>p90 us</th><th class=\"name\">tactic</th></tr>\n",
                 columns);
     for (int i = 0; i < p->session.steps; i++) {
         const fs_profile_step *s = &p->step[i];
@@ -305,7 +306,7 @@ void fs_profile_html(const fs_profile *p, fs_text *html) {
                 "<style>body{font:14px sans-serif;color:#333;max-width:1240px;margin:2em auto;padding:0 1em}"
                 "h1{font-size:22px}h2{font-size:17px;margin-top:2em}table{border-collapse:collapse;font-size:12px}"
                 "th,td{padding:3px 7px;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}"
-                ".name{text-align:left}svg{max-width:100%%;height:auto}.wide{overflow-x:auto}</style>\n");
+                "th.name,td.name{text-align:left}svg{max-width:100%%;height:auto}.wide{overflow-x:auto}</style>\n");
     fs_text_add(html, "</head>\n<body>\n<h1>Fast-SCNN %dx%d: %.3f ms a frame, %.1f frames/s</h1>\n<p>", p->size.height,
                 p->size.width, 1e-3 * p->frame_median_us, 1e6 / p->frame_median_us);
     escaped(html, model->device);

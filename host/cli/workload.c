@@ -7,12 +7,58 @@
 #include "host/image/scene.h"
 #include "runtime/base/mem.h"
 
-enum { FRAMES_DEFAULT = 4 };
+enum { FRAMES_DEFAULT = 4, TASK_SCORES = 1 };
 static const size_t DEFAULT_BYTES_MAX = (size_t)64 << 20; // of all frames together, when their number is not asked for
+// Rotating frames: more bytes than the last cache of a GPU or of most processors holds. Eight at least, so that large
+// frames turn as well; sixty-four at most, so that small ones are not drawn for minutes.
+static const size_t ROTATING_BYTES = (size_t)128 << 20;
+enum { ROTATING_MIN = 8 };
 static const uint64_t SCENE_SEED = 1;
 
 const char *const fs_io_names[] = {"host", "pinned", "device", NULL};
 const char *const fs_task_names[] = {"labels", "scores", NULL};
+
+void fs_workload_options(fs_workload_choice *choice, fs_option options[FS_WORKLOAD_OPTIONS]) {
+    const fs_option table[FS_WORKLOAD_OPTIONS] = {
+        {.name = "io",
+         .kind = FS_OPTION_CHOICE,
+         .value = &choice->io,
+         .placeholder = "host|pinned|device",
+         .choices = fs_io_names,
+         .help = "memory that frames and results live in: host (default), or, with the\n"
+                 "CUDA backend, pinned host memory or the GPU's own"},
+        {.name = "task",
+         .kind = FS_OPTION_CHOICE,
+         .value = &choice->task,
+         .placeholder = "labels|scores",
+         .choices = fs_task_names,
+         .help = "u8 class map (default), or float32 scores of every class"},
+        {.name = "input",
+         .kind = FS_OPTION_TEXT,
+         .value = &choice->input,
+         .placeholder = "FILE",
+         .help = "a picture, resized to the network size (default: a generated street scene)"},
+        {.name = "inputs",
+         .kind = FS_OPTION_TEXT,
+         .value = &choice->inputs,
+         .placeholder = "hot|rotating|N",
+         .help = "hot: one frame again and again, from the cache; rotating: 128 MB of frames in\n"
+                 "turn, 8 to 64; N: so many (default: up to 4 in 64 MB)"},
+    };
+    memcpy(options, table, sizeof table);
+}
+
+bool fs_workload_inputs(fs_workload_choice *choice, const char *verb) {
+    choice->frames = FS_INPUTS_DEFAULT;
+    if (choice->inputs == NULL || fs_parse_whole(choice->inputs, 1, FS_FRAMES_MAX, &choice->frames)) return true;
+    if (strcmp(choice->inputs, "hot") == 0 || strcmp(choice->inputs, "rotating") == 0) {
+        choice->frames = choice->inputs[0] == 'h' ? 1 : FS_INPUTS_ROTATING;
+        return true;
+    }
+    fs_usage(verb, "option '--inputs' wants hot, rotating or a number of frames from 1 to %d, not '%s'", FS_FRAMES_MAX,
+             choice->inputs);
+    return false;
+}
 
 // Gives a 4-channel model its 4th channel: brightness, which is what a thermal picture looks most like.
 static bool add_fourth_channel(fs_image *image) {
@@ -77,13 +123,13 @@ static bool allocate(fs_workload *w, fs_size size, int classes) {
     return true;
 }
 
-int fs_workload_read(const fs_model_open *model, fscnn_memory io, const char *input, fs_image *picture, fs_size *size) {
-    if (io == FSCNN_MEMORY_DEVICE && model->info.backend != FSCNN_BACKEND_CUDA) {
+int fs_workload_read(const fs_model_open *model, const fs_workload_choice *choice, fs_image *picture, fs_size *size) {
+    if (choice->io == FSCNN_MEMORY_DEVICE && model->info.backend != FSCNN_BACKEND_CUDA) {
         fs_complain("option '--io device' needs the CUDA backend; use --io host");
         return FS_EXIT_FAILED;
     }
-    if (input == NULL) return FS_EXIT_OK;
-    if (fs_image_read(input, model->info.channels, picture) != FS_OK) {
+    if (choice->input == NULL) return FS_EXIT_OK;
+    if (fs_image_read(choice->input, model->info.channels, picture) != FS_OK) {
         fs_complain("%s", fs_error_text());
         return FS_EXIT_FAILED;
     }
@@ -91,12 +137,18 @@ int fs_workload_read(const fs_model_open *model, fscnn_memory io, const char *in
     return FS_EXIT_OK;
 }
 
-int fs_workload_open(fs_workload *w, const fs_model_open *model, fs_size size, int frames, int outputs,
-                     const fs_image *picture) {
+int fs_workload_open(fs_workload *w, const fs_model_open *model, const fs_workload_choice *choice, fs_size size,
+                     int outputs, const fs_image *picture) {
     const int channels = model->info.channels;
     const size_t bytes = (size_t)size.height * (size_t)size.width * (size_t)channels;
-    w->engine = model->engine, w->outputs = outputs;
-    if (frames == 0) {
+    if (choice->input == NULL) picture = NULL;
+    int frames = choice->frames;
+    w->engine = model->engine, w->outputs = outputs, w->source = choice->input;
+    w->memory = (fscnn_memory)choice->io, w->scores = choice->task == TASK_SCORES;
+    if (frames == FS_INPUTS_ROTATING) {
+        const size_t fit = (ROTATING_BYTES + bytes - 1) / bytes;
+        frames = fit < ROTATING_MIN ? ROTATING_MIN : fit > FS_FRAMES_MAX ? FS_FRAMES_MAX : (int)fit;
+    } else if (frames == FS_INPUTS_DEFAULT) {
         const size_t fit = DEFAULT_BYTES_MAX / bytes;
         frames = picture != NULL || fit < 1 ? 1 : fit > FRAMES_DEFAULT ? FRAMES_DEFAULT : (int)fit;
     }
@@ -129,11 +181,11 @@ void fs_workload_bind(const fs_workload *w, uint64_t number, fscnn_frame *frame,
         outputs->labels = output;
 }
 
-void fs_workload_describe(const fs_workload *w, const char *input, char *text, size_t size) {
+void fs_workload_describe(const fs_workload *w, char *text, size_t size) {
     char turn[64];
     if (w->frames == 1)
         snprintf(turn, sizeof turn, "1 frame (hot: the same memory every time)");
     else
-        snprintf(turn, sizeof turn, "%d frames in turn", w->frames);
-    snprintf(text, size, "%s, %s", input != NULL ? input : "generated street scene", turn);
+        snprintf(turn, sizeof turn, "%d %s in turn", w->frames, w->source != NULL ? "copies" : "frames");
+    snprintf(text, size, "%s, %s", w->source != NULL ? w->source : "generated street scene", turn);
 }

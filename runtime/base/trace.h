@@ -14,7 +14,11 @@ fs_trace_name fs_trace_register(const char *name);
 // calls only, never in a function that returns early. Near free when no profiler is attached.
 void fs_trace_begin(fs_trace_name name, uint64_t payload);
 void fs_trace_end(void);
+// A point in time with a payload.
+void fs_trace_mark(fs_trace_name name, uint64_t payload);
 
+// Whether this build has NVTX's header, and so ranges at all, as a line for people; static storage.
+const char *fs_trace_about(void);
 // Whether a profiler took the domain: what is only for its eyes may be left out otherwise.
 bool fs_trace_active(void);
 

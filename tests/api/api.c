@@ -254,7 +254,6 @@ static engine_case engine_cases[] = {
     {"precision 5", 0, 5, "", "", 0, FSCNN_ERR_ARGUMENT, "precision 5"},
     {"precision -1", 0, -1, "", "", 0, FSCNN_ERR_ARGUMENT, "precision -1"},
     {"fp16 on the CPU", 1, FSCNN_PRECISION_FP16, "", "", 0, FSCNN_ERR_UNSUPPORTED, "fp16"},
-    {"int8 on the CPU", 1, FSCNN_PRECISION_INT8, "", "", 0, FSCNN_ERR_UNSUPPORTED, "int8"},
     {"unknown fusion", 0, 0, "bogus", "", 0, FSCNN_ERR_ARGUMENT, "bottleneck"},
     {"second unknown", 0, 0, "head,bogus", "", 0, FSCNN_ERR_ARGUMENT, "'bogus'"},
     {"empty name", 0, 0, ",head", "", 0, FSCNN_ERR_ARGUMENT, "known"},
@@ -295,6 +294,22 @@ ParameterizedTest(engine_case *c, api_engine, options) {
         expect_failure(status, c->want, c->fragment, c->what);
         cr_expect_null(e);
     }
+    cr_expect_eq(fs_mem_live_blocks(), 0);
+}
+
+// A processor without its arithmetic says that; the others ask for the scales that weights by formula have not.
+Test(api_engine, int8_needs_a_processor_and_scales) {
+    fscnn_engine_options o;
+    fscnn_engine_options_init(&o);
+    o.backend = FSCNN_BACKEND_CPU, o.precision = FSCNN_PRECISION_INT8;
+    fscnn_engine *e = NULL;
+    forget_error();
+    const fscnn_status status = fscnn_engine_open("random:2", &o, &e);
+    if (status == FSCNN_ERR_UNSUPPORTED)
+        expect_failure(status, FSCNN_ERR_UNSUPPORTED, "int8", "int8 without VNNI");
+    else
+        expect_failure(status, FSCNN_ERR_WEIGHTS, "fastscnn calibrate", "int8 without scales");
+    cr_expect_null(e);
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 

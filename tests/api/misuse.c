@@ -512,6 +512,52 @@ static void tickets(void) {
 
 // ---- The rest ------------------------------------------------------------------------------------------------------
 
+static void calibration(void) {
+    const char *model = FS_SOURCE_DIR "/weights/models/street11.safetensors";
+    section("Calibration");
+    fscnn_calibrator *c = NULL, *none = NULL;
+    const char *call = "fscnn_calibrator_open";
+    ROW(3, call, "`weights` or `calibrator` is NULL", ARGUMENT, "must not be NULL", fscnn_calibrator_open(NULL, &c));
+    ROW(3, call, "`weights` or `calibrator` is NULL", ARGUMENT, "must not be NULL", fscnn_calibrator_open(model, NULL));
+    ROW(3, call, "weights by formula", ARGUMENT, "is no file", fscnn_calibrator_open("random:1", &c));
+    ROW(3, call, "no such file", IO, "nowhere", fscnn_calibrator_open("nowhere.safetensors", &c));
+    if (c != NULL) fail(call, "a failure", "wrote the calibrator");
+    if (fscnn_calibrator_open(model, &c) != FSCNN_OK) abort();
+
+    const char *save = "fscnn_calibrator_save", *get = "fscnn_calibrator_get_layer", *add = "fscnn_calibrator_add";
+    const char *out = "no/such/folder/out.safetensors";
+    fscnn_calibrated_layer layer;
+    fscnn_calibrated_layer_init(&layer);
+    ROW(3, get, "before the first frame", STATE, "calibration on nothing", fscnn_calibrator_get_layer(c, 0, &layer));
+    ROW(3, save, "before the first frame", STATE, "calibration on nothing", fscnn_calibrator_save(c, 0.5, out));
+    ROW(3, add, "NULL, a calibrator closed before", ARGUMENT, "must not be NULL", fscnn_calibrator_add(none, &frame));
+    ROW(3, add, "NULL, a calibrator closed before", ARGUMENT, "must not be NULL", fscnn_calibrator_add(c, NULL));
+    ROW(3, add, "another format than the model's", ARGUMENT, "takes frames of RGB8",
+        WITH(frame.format = FSCNN_GRAY8, fscnn_calibrator_add(c, &frame)));
+    ROW(3, add, "memory other than the host's", ARGUMENT, "in host memory",
+        WITH(frame.memory = FSCNN_MEMORY_DEVICE, fscnn_calibrator_add(c, &frame)));
+    ROW(3, add, "sides that are not 64 to 16384", ARGUMENT, "the network takes",
+        WITH(frame.height = 8, fscnn_calibrator_add(c, &frame)));
+    ROW(3, add, "a stride is less than a row", ARGUMENT, "a row has",
+        WITH(frame.stride[0] = 3, fscnn_calibrator_add(c, &frame)));
+    if (fscnn_calibrator_add(c, &frame) != FSCNN_OK) fail(add, "after misuse", "%s", fscnn_error());
+    ROW(3, get, "`calibrator` or `layer` is NULL", ARGUMENT, "must not be NULL",
+        fscnn_calibrator_get_layer(c, 0, NULL));
+    ROW(3, get, "no such layer", ARGUMENT, "is not one of 0..44", fscnn_calibrator_get_layer(c, 45, &layer));
+    ROW(3, get, "`struct_size` was never set", ARGUMENT, "fscnn_calibrated_layer_init first",
+        WITH(layer.struct_size = 0, fscnn_calibrator_get_layer(c, 0, &layer)));
+    ROW(3, save, "`calibrator` or `path` is NULL", ARGUMENT, "must not be NULL", fscnn_calibrator_save(c, 1, NULL));
+    ROW(3, save, "`max_error` is not above 0", ARGUMENT, "must be above 0", fscnn_calibrator_save(c, 0, out));
+    ROW(3, save, "no layer has so small an error", STATE, "nothing would run", fscnn_calibrator_save(c, 1e-30, out));
+    ROW(3, save, "the file cannot be written", IO, "no/such/folder", fscnn_calibrator_save(c, 1, out));
+    QUIET("fscnn_calibrator_channels", "NULL, a calibrator closed before", "returns 0",
+          fscnn_calibrator_channels(none) == 0 && fscnn_calibrator_channels(c) == 3);
+    fscnn_calibrator_close(&c);
+    fscnn_calibrator_close(&c);
+    fscnn_calibrator_close(NULL);
+    QUIET("fscnn_calibrator_close", "NULL, a pointer to NULL, a calibrator closed before", "nothing happens", !c);
+}
+
 static void small_calls(void) {
     section("Calls that cannot fail");
     fscnn_engine_options_init(NULL);
@@ -594,6 +640,7 @@ int main(int argc, char **argv) {
     tickets();
     inside_the_callback();
     plans();
+    calibration();
     small_calls();
     nothing_is_missing();
     if (prints) printf("%s", table);

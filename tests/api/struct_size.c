@@ -12,6 +12,7 @@ enum { SIDE = 64, PIXELS = SIDE * SIDE, POISON = 0xee, MORE = 64, LARGEST = 4096
 
 static fscnn_engine *engine;
 static fscnn_session *session;
+static fscnn_calibrator *calibrator;
 static uint8_t pixels[PIXELS * 3], labels[PIXELS], want[PIXELS];
 
 // Small options, with what can be left out left out, so that a shorter struct means the same.
@@ -20,7 +21,7 @@ static void small(fscnn_session_options *options) {
     options->width = options->height = SIDE;
 }
 
-static void open_both(void) {
+static void open_all(void) {
     for (int i = 0; i < PIXELS * 3; i++) pixels[i] = (uint8_t)(i * 7 + i / 190);
     fscnn_session_options options;
     small(&options);
@@ -33,9 +34,13 @@ static void open_both(void) {
     fscnn_outputs_init(&outputs);
     outputs.labels = want;
     cr_assert_eq(fscnn_run(session, &frame, &outputs), FSCNN_OK, "%s", fscnn_error());
+    const char *model = FS_SOURCE_DIR "/weights/models/street11.safetensors";
+    cr_assert_eq(fscnn_calibrator_open(model, &calibrator), FSCNN_OK, "%s", fscnn_error());
+    cr_assert_eq(fscnn_calibrator_add(calibrator, &frame), FSCNN_OK, "%s", fscnn_error());
 }
 
-static void close_both(void) {
+static void close_all(void) {
+    fscnn_calibrator_close(&calibrator);
     fscnn_session_close(&session);
     fscnn_engine_close(&engine);
 }
@@ -118,6 +123,12 @@ static void fill_step_info(void *info) {
 static fscnn_status use_step_info(void *info) {
     return fscnn_session_get_step(session, 0, NULL, info);
 }
+static void fill_calibrated_layer(void *layer) {
+    fscnn_calibrated_layer_init(layer);
+}
+static fscnn_status use_calibrated_layer(void *layer) {
+    return fscnn_calibrator_get_layer(calibrator, 7, layer);
+}
 static void fill_backend_info(void *info) {
     fscnn_backend_info_init(info);
 }
@@ -147,13 +158,15 @@ static const struct_case answered[] = {
     {"fscnn_session_info", sizeof(fscnn_session_info), 8, fill_session_info, use_session_info, 0},
     {"fscnn_step_info", sizeof(fscnn_step_info), 8, fill_step_info, use_step_info,
      offsetof(fscnn_step_info, channels) + 4},
+    {"fscnn_calibrated_layer", sizeof(fscnn_calibrated_layer), 8, fill_calibrated_layer, use_calibrated_layer,
+     offsetof(fscnn_calibrated_layer, zero) + 4},
     {"fscnn_backend_info", sizeof(fscnn_backend_info), 8, fill_backend_info, use_backend_info, 0},
 };
 enum { GIVEN = sizeof given / sizeof given[0], ANSWERED = sizeof answered / sizeof answered[0] };
 
 // ---- The tests ------------------------------------------------------------------------------------------------------
 
-TestSuite(struct_size, .init = open_both, .fini = close_both);
+TestSuite(struct_size, .init = open_all, .fini = close_all);
 
 static _Alignas(16) uint8_t room[LARGEST + MORE];
 

@@ -1,8 +1,10 @@
 # The public API: answers and misuse, running out of memory, and what a frame may not do.
 set(api ${CMAKE_CURRENT_LIST_DIR})
 fs_criterion_test(test_api ${api}/api.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
+fs_criterion_test(test_api_outputs ${api}/outputs.c)
 fs_criterion_test(test_api_profile ${api}/profile.c)
 fs_criterion_test(test_api_oom ${api}/oom.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
+fs_criterion_test(test_api_int8 ${api}/int8.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
 fs_criterion_test(test_api_struct_size ${api}/struct_size.c)
 
 fs_program_test(test_api_soak ${api}/soak.c LABELS slow threads)

@@ -8,10 +8,12 @@ import json
 import math
 import pathlib
 import random
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 
 MODEL = ("--weights", "random:1", "--threads", "1", "--backend", "cpu", "--precision", "fp32")  # 19 classes
@@ -368,6 +370,34 @@ def usage(command):
     assert json.loads(ran.stdout)["images"] == 4 and "mIoU" in ran.stderr
 
 
+def scenes(command):
+    """Generated streets: what `scene` writes and `eval --images` reads gives one matrix; an end at an interrupt."""
+    where, size = command.folder / "streets", "96x192"
+    command.run("scene", "-o", where, "--seed", 9, "--seeds", 3, "--size", size, "-q")
+    run = ("--threads", 1, "--backend", "cpu", "--precision", "fp32", "--size", size)
+    drawn = command.json("--scenes", 3, "--seed", 9, *run)
+    read = command.json("--images", where / "images", "--truth", where / "labels", *run)
+    assert drawn["confusion"] == read["confusion"] and drawn["miou"] == read["miou"]
+    assert (drawn["scene_seed"], drawn["scenes"], drawn["images"], drawn["images_folder"]) == (9, 3, 3, None)
+    assert "scenes" not in read
+
+    endless = subprocess.Popen([command.program, "eval", "--scenes", "0", "-q", "--json", "-", *map(str, run)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    endless.send_signal(signal.SIGINT)
+    out, err = endless.communicate(timeout=120)
+    if endless.returncode == 0:
+        found = json.loads(out)
+        assert found["scenes"] == found["images"] == found["images_found"] > 0 and not found["partial"]
+    else:  # a slow machine had none done
+        assert endless.returncode == -signal.SIGINT or "before the first street" in err, (endless.returncode, err)
+
+    command.fails("--scenes", 1, "--weights", "random:1", says=["CamVid's 11 classes", "random:1", "19"])
+    for arguments in (("--scenes", 1, "--truth", where), ("--scenes", 1, "--images", where), ("--scenes", -1),
+                      ("--scenes", 1, "--truth-ids", "cityscapes"), ("--seed", 1, "--images", where, "--truth", where)):
+        assert "fastscnn eval --help" in command(*arguments, code=2).stderr, arguments
+
+
 def page(command):
     """bench/accuracy.py on what eval wrote: fills a page, agrees with it, and notices a change or a partial result."""
     script = pathlib.Path(__file__).resolve().parents[2] / "bench" / "accuracy.py"
@@ -399,6 +429,11 @@ def page(command):
                  "fp32.json", f"{wrote['fp32']['iou']['car']:.4f}"):
         assert part in text, f"no '{part}' in\n{text}"
     assert "2 results" in render("--check")
+    command("--scenes", 2, "--size", "64x128", "--threads", 1, "--json", results / "streets.json")
+    render()
+    assert "### Generated streets 64x128, seeds 100000 to 100001" in docs.read_text(encoding="utf-8")
+    (results / "streets.json").unlink()
+    render()
     for change in ({"partial": True}, {"kind": "other"}):
         (results / "x.json").write_text(json.dumps(wrote["fp32"] | change), encoding="utf-8")
         assert "x.json" in render(code=1)
@@ -409,7 +444,7 @@ def main():
     program = pathlib.Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory(prefix="fastscnn-eval-") as folder:
         command = Command(program, pathlib.Path(folder))
-        for test in (train_ids, cityscapes, network, names, kinds, bad, usage, page):
+        for test in (train_ids, cityscapes, network, names, kinds, bad, usage, scenes, page):
             test(command)
             print(f"{test.__name__}: fine", flush=True)
     return 0

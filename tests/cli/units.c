@@ -1,72 +1,11 @@
-// Tests of the command's parts: statistics, option parsing, the progress line, plane resizing, the latency plot.
+// Tests of the command's parts: option parsing, the progress line, plane resizing.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
-#include <math.h>
 #include <string.h>
 
 #include "host/cli/options.h"
-#include "host/cli/plot.h"
 #include "host/cli/progress.h"
 #include "host/cli/resample.h"
-#include "host/cli/stats.h"
-
-// ---- Statistics -----------------------------------------------------------------------------------------------------
-
-Test(stats, none_gives_zeros) {
-    fs_stats stats = {.max = 7};
-    fs_stats_take(NULL, 0, &stats);
-    cr_assert_eq(stats.count, 0);
-    cr_assert_eq(stats.mean, 0);
-    cr_assert_eq(stats.max, 0);
-}
-
-Test(stats, one_sample_is_everything) {
-    double sample = 3.5;
-    fs_stats stats;
-    fs_stats_take(&sample, 1, &stats);
-    cr_assert_eq(stats.count, 1);
-    cr_assert(stats.min == 3.5 && stats.mean == 3.5 && stats.p50 == 3.5 && stats.p99 == 3.5 && stats.max == 3.5);
-}
-
-Test(stats, unsorted_samples_are_sorted_first) {
-    double samples[] = {5, 1, 4, 2, 3};
-    fs_stats stats;
-    fs_stats_take(samples, 5, &stats);
-    cr_assert_eq(stats.min, 1);
-    cr_assert_eq(stats.max, 5);
-    cr_assert_eq(stats.mean, 3);
-    cr_assert_eq(stats.p50, 3);
-    cr_assert_float_eq(stats.p90, 4.6, 1e-12);
-    cr_assert_float_eq(stats.p95, 4.8, 1e-12);
-}
-
-Test(stats, percentiles_of_a_hundred_and_one) {
-    double samples[101];
-    for (int i = 0; i <= 100; i++) samples[i] = 100 - i;
-    fs_stats stats;
-    fs_stats_take(samples, 101, &stats);
-    cr_assert_float_eq(stats.p50, 50, 1e-9);
-    cr_assert_float_eq(stats.p90, 90, 1e-9);
-    cr_assert_float_eq(stats.p95, 95, 1e-9);
-    cr_assert_float_eq(stats.p99, 99, 1e-9);
-}
-
-Test(stats, percentile_ends_are_the_extremes) {
-    const double sorted[] = {1, 2, 8};
-    cr_assert_eq(fs_percentile(sorted, 3, 0), 1);
-    cr_assert_eq(fs_percentile(sorted, 3, 100), 8);
-    cr_assert_eq(fs_percentile(sorted, 0, 50), 0);
-}
-
-Test(stats, percentiles_need_enough_samples) {
-    cr_assert_not(fs_percentile_supported(99, 99));
-    cr_assert(fs_percentile_supported(100, 99));
-    cr_assert_not(fs_percentile_supported(19, 95));
-    cr_assert(fs_percentile_supported(20, 95));
-    cr_assert_not(fs_percentile_supported(9, 90));
-    cr_assert(fs_percentile_supported(10, 90));
-    cr_assert_not(fs_percentile_supported(0, 50));
-}
 
 // ---- Values ---------------------------------------------------------------------------------------------------------
 
@@ -142,6 +81,34 @@ ParameterizedTest(text_case *c, options, size) {
     fs_size size = {5, 5};
     cr_assert_eq(fs_parse_size(c->text, 64, 16384, &size), c->fine, "'%s'", c->text);
     cr_assert_eq(size.height, c->fine ? (int)c->value : 5, "'%s'", c->text);
+}
+
+Test(options, sizes) {
+    fs_sizes sizes = {.count = 7};
+    cr_assert(fs_parse_sizes("64x96", 64, 128, &sizes));
+    cr_assert_eq(sizes.count, 1);
+    cr_assert(fs_parse_sizes("64x96,128x64,64x96", 64, 128, &sizes));
+    cr_assert(sizes.count == 3 && sizes.item[1].height == 128 && sizes.item[2].width == 96);
+    const char *bad[] = {"",
+                         ",",
+                         "64x96,",
+                         ",64x96",
+                         "64x96,,64x96",
+                         "64x96, 64x96",
+                         "64x96,63x96",
+                         "64x96,native",
+                         "64x96;64x96",
+                         "64x96,0000000000000000000000000000000000000000064x96"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cr_assert_not(fs_parse_sizes(bad[i], 64, 128, &sizes), "'%s'", bad[i]);
+        cr_assert_eq(sizes.count, 3);
+    }
+    char many[FS_SIZES_MAX * 6 + 6] = "64x64";
+    for (int i = 1; i < FS_SIZES_MAX; i++) strcat(many, ",64x64");
+    cr_assert(fs_parse_sizes(many, 64, 128, &sizes));
+    cr_assert_eq(sizes.count, FS_SIZES_MAX);
+    strcat(many, ",64x64");
+    cr_assert_not(fs_parse_sizes(many, 64, 128, &sizes));
 }
 
 // ---- Command lines --------------------------------------------------------------------------------------------------
@@ -413,71 +380,4 @@ Test(resample, one_pixel_fills_everything) {
     float row[5];
     fs_plane_resize_row(&in, 1, 1, 2, 3, 5, row);
     for (int i = 0; i < 5; i++) cr_assert_eq(row[i], 2.5f);
-}
-
-// ---- Plot -----------------------------------------------------------------------------------------------------------
-
-static size_t occurrences(const char *text, const char *part) {
-    size_t count = 0;
-    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) count++;
-    return count;
-}
-
-static fs_text plot(fs_sample *samples, size_t count) {
-    double values[2048];
-    for (size_t i = 0; i < count; i++) values[i] = samples[i].latency;
-    fs_stats stats;
-    fs_stats_take(values, count, &stats);
-    fs_text svg = {0};
-    fs_plot_latency(&svg, "A <title> & more", "sub", samples, &stats);
-    cr_assert_eq(fs_text_status(&svg), FS_OK);
-    return svg;
-}
-
-Test(plot, has_titles_axes_and_percentiles) {
-    fs_sample samples[200];
-    for (int i = 0; i < 200; i++) samples[i] = (fs_sample){0.01 * (i + 1), 10 + (i * 37 % 50) * 0.1};
-    fs_text svg = plot(samples, 200);
-    cr_assert_eq(strncmp(svg.data, "<svg ", 5), 0);
-    cr_assert_not_null(strstr(svg.data, "A &lt;title&gt; &amp; more"));
-    cr_assert_eq(occurrences(svg.data, "latency, ms"), 2);
-    cr_assert_not_null(strstr(svg.data, "time, s"));
-    cr_assert_not_null(strstr(svg.data, "frames</text>"));
-    cr_assert_not_null(strstr(svg.data, ">p99 "));
-    cr_assert_not_null(strstr(svg.data, "</svg>"));
-    cr_assert_eq(occurrences(svg.data, "<text"), occurrences(svg.data, "</text>"));
-    fs_text_free(&svg);
-}
-
-Test(plot, few_frames_claim_no_p99) {
-    fs_sample samples[20];
-    for (int i = 0; i < 20; i++) samples[i] = (fs_sample){0.1 * i, 5 + i};
-    fs_text svg = plot(samples, 20);
-    cr_assert_null(strstr(svg.data, ">p99 "));
-    cr_assert_not_null(strstr(svg.data, ">p90 "));
-    fs_text_free(&svg);
-}
-
-Test(plot, an_outlier_does_not_squash_the_rest) {
-    fs_sample samples[1000];
-    for (int i = 0; i < 1000; i++) samples[i] = (fs_sample){0.01 * i, 10 + (i % 10) * 0.1};
-    samples[500].latency = 1000;
-    fs_text svg = plot(samples, 1000);
-    cr_assert_not_null(strstr(svg.data, "1 beyond, up to 1000.00 ms"));
-    fs_text_free(&svg);
-}
-
-Test(plot, extremes_draw_finite_numbers) {
-    fs_sample samples[3] = {{0, 0}, {0, 0}, {0, 0}};
-    for (size_t count = 1; count <= 3; count++) {
-        fs_text svg = plot(samples, count);
-        cr_assert_null(strstr(svg.data, "nan"));
-        cr_assert_null(strstr(svg.data, "inf"));
-        fs_text_free(&svg);
-    }
-    samples[2] = (fs_sample){1e6, 1e7};
-    fs_text svg = plot(samples, 3);
-    cr_assert_null(strstr(svg.data, "nan"));
-    cr_assert_lt(svg.length, 100000);
-    fs_text_free(&svg);
 }

@@ -23,6 +23,31 @@ const fs_kernels *fs_test_table(const char *name) {
     return NULL;
 }
 
+void fs_test_calibrate(fs_weights *weights, int height, int width) {
+    fs_calibration *c;
+    cr_assert_eq(fs_calibration_open(weights, &c), FS_OK, "%s", fs_error_text());
+    for (uint32_t seed = 7; seed <= 8; seed++) {
+        uint8_t *frame = fs_test_frame(height, width, weights->model.channels, seed);
+        cr_assert_eq(fs_calibration_add(c, frame, height, width), FS_OK, "%s", fs_error_text());
+        fs_free(frame);
+    }
+    fs_quant quant[FS_LAYERS];
+    double error[FS_LAYERS];
+    cr_assert_eq(fs_calibration_result(c, quant, error), FS_OK, "%s", fs_error_text());
+    fs_calibration_close(c);
+    memcpy(weights->int8, quant, sizeof quant);
+}
+
+// An engine of the CPU backend, int8 on top of bf16 as the backend makes it.
+static fs_cpu_engine *open_engine(const fs_weights *weights, fs_precision precision, const fs_kernels *kernels) {
+    fs_cpu_engine *engine;
+    const bool int8 = precision == FS_INT8;
+    cr_assert_eq(fs_cpu_engine_open_with(weights, int8 ? FS_BF16 : precision, kernels, &engine), FS_OK, "%s",
+                 fs_error_text());
+    if (int8) cr_assert_eq(fs_cpu_engine_add_int8(engine, weights), FS_OK, "%s", fs_error_text());
+    return engine;
+}
+
 fscnn_engine *fs_test_engine(const fs_weights *weights, fs_precision precision, const fs_kernels *kernels,
                              const char *disable_fusion) {
     fscnn_engine *e = fs_calloc(1, sizeof *e);
@@ -33,9 +58,7 @@ fscnn_engine *fs_test_engine(const fs_weights *weights, fs_precision precision, 
     e->precision = precision;
     cr_assert_eq(fs_rewrites_parse(disable_fusion, &e->rewrites_off), FS_OK, "%s", fs_error_text());
     if (kernels) {
-        fs_cpu_engine *state;
-        cr_assert_eq(fs_cpu_engine_open_with(weights, precision, kernels, &state), FS_OK, "%s", fs_error_text());
-        e->state = state;
+        e->state = open_engine(weights, precision, kernels);
     } else {
         const fs_engine_config config = {.precision = precision};
         cr_assert_eq(e->backend->engine_open(weights, &config, &e->state), FS_OK, "%s", fs_error_text());
@@ -55,7 +78,7 @@ fscnn_session *fs_test_session(fscnn_engine *engine, int height, int width, int 
 fs_test_run fs_test_run_open(const fs_weights *weights, fs_precision precision, const fs_kernels *kernels, int height,
                              int width, int threads, unsigned rewrites_off, bool no_reuse) {
     fs_test_run run = {0};
-    cr_assert_eq(fs_cpu_engine_open_with(weights, precision, kernels, &run.engine), FS_OK, "%s", fs_error_text());
+    run.engine = open_engine(weights, precision, kernels);
     run.plan = fs_calloc(1, sizeof *run.plan);
     const fs_plan_options options = {.precision = precision,
                                      .rewrites_off = rewrites_off,

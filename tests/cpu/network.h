@@ -27,6 +27,9 @@ enum { FS_TEST_TABLES = 8 };
 int fs_test_tables(const fs_kernels *tables[FS_TEST_TABLES]);
 const fs_kernels *fs_test_table(const char *name); // NULL when this processor cannot run it
 
+// Calibrates on test frames of seeds 7 and 8: all layers that can be int8 are.
+void fs_test_calibrate(fs_weights *weights, int height, int width);
+
 // A public engine around `weights` (copied). kernels == NULL: what fscnn_engine_open would take.
 fscnn_engine *fs_test_engine(const fs_weights *weights, fs_precision precision, const fs_kernels *kernels,
                              const char *disable_fusion);

@@ -11,6 +11,12 @@
 #include "runtime/base/mem.h"
 #include "tests/cpu/network.h"
 
+static double half_value(uint16_t h) {
+    const int exponent = h >> 10 & 31, mantissa = h & 1023;
+    if (exponent == 31) return mantissa ? (double)NAN : INFINITY;
+    return exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24);
+}
+
 // ---- The head: labels and logits of a map, against upsampling everything and taking the largest --------------------
 
 typedef struct head_case {
@@ -103,26 +109,38 @@ ParameterizedTest(head_case *c, cpu_head, whole_maps) {
     }
     // Confidence against the softmax of the logits, in bands; a NaN among the logits gives 0.
     uint8_t *sure = fs_malloc(pixels, 1);
+    void *scores = fs_malloc(pixels * classes, 4);
     for (int t = 0; t < count; t++)
         for (int odd = 0; odd < 2; odd++) {
             float kept = packed[0];
+            const fs_softmax softmax = {sure, (size_t)c->width, scores, t % 2 == odd};
             if (odd) packed[0] = NAN;
             for (int y = 0; y < h; y += 5)
-                fs_head_confidence(&head, tables[t], packed, y, y + 5 < h ? y + 5 : h, sure, (size_t)c->width, scratch);
+                fs_head_softmax(&head, tables[t], packed, y, y + 5 < h ? y + 5 : h, &softmax, scratch);
             for (int y = 0; y < h; y += 5)
                 fs_head_logits(&head, tables[t], packed, y, y + 5 < h ? y + 5 : h, logits, scratch);
             packed[0] = kept;
-            double most = 0;
+            double most = 0, off = 0;
             for (size_t i = 0; i < pixels; i++) {
                 double sum = 0, high = -INFINITY;
                 for (size_t k = 0; k < classes; k++) high = fmax(high, (double)logits[k * pixels + i]);
                 for (size_t k = 0; k < classes; k++) sum += exp((double)logits[k * pixels + i] - high);
                 const double exact = isnan(sum) ? 0 : 255 / sum;
                 if (fabs(exact - sure[i]) > most) most = fabs(exact - sure[i]);
+                for (size_t k = 0; k < classes; k++) {
+                    const double value = exp((double)logits[k * pixels + i] - high) / sum;
+                    const double have = softmax.half ? half_value(((uint16_t *)scores)[k * pixels + i])
+                                                     : (double)((float *)scores)[k * pixels + i];
+                    const double unit = softmax.half ? 0x1p-11 * value + 0x1p-25 : 0;
+                    if (isnan(sum) != isnan(have)) off = INFINITY;
+                    if (!isnan(sum) && fabs(have - value) - unit > off) off = fabs(have - value) - unit;
+                }
             }
+            cr_expect_leq(off, 2e-6, "%s: scores are off by %g, half %d", tables[t]->name, off, softmax.half);
             cr_expect_leq(most, 0.501, "%s: confidence is off by %g", tables[t]->name, most);
         }
     fs_free(sure);
+    fs_free(scores);
     for (int i = 0; i < 64; i++) cr_expect_eq(scratch[space + (size_t)i], 0x5a, "writes behind its scratch memory");
     fs_head_free(&head);
     fs_free(scratch);
@@ -235,16 +253,95 @@ Test(cpu_pyramid, branches) {
     cr_expect_eq(fs_mem_live_blocks(), 0);
 }
 
+// Outputs of other sizes than the network's, one after the other with the same tables.
+Test(cpu_head, other_sizes) {
+    static const int sizes[][2] = {{9, 13}, {5, 200}, {131, 65}, {1, 1}, {8, 8}, {200, 3}};
+    enum { CLASSES = 6, STRIDE = 16, SIDE = 72, MOST = 131 * 200 };
+    static float plain[81 * CLASSES], want[MOST * CLASSES], logits[MOST * CLASSES];
+    static uint8_t labels[MOST];
+    for (int align = 0; align < 2; align++) {
+        fs_model model;
+        fs_model_init(&model, FS_PAPER);
+        model.classes = CLASSES, model.align_final = align;
+        fs_graph *graph = fs_calloc(1, sizeof *graph);
+        cr_assert_eq(fs_graph_build(graph, &model, SIDE, SIDE), FS_OK, "%s", fs_error_text());
+        fs_head network, head = {0};
+        cr_assert_eq(fs_head_init(&network, graph, STRIDE), FS_OK);
+        cr_assert(network.h * network.w == 81);
+        float *packed = fs_calloc(81 * STRIDE + 64, sizeof *packed);
+        char *scratch = fs_malloc(1, fs_head_scratch(&network));
+        uint32_t state = 5;
+        for (int i = 0; i < 81 * CLASSES; i++)
+            plain[i] = packed[i / CLASSES * STRIDE + i % CLASSES] = fs_test_uniform(&state, -4, 4);
+        const fs_kernels *tables[FS_TEST_TABLES];
+        const int count = fs_test_tables(tables);
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+            const int height = sizes[s][0], width = sizes[s][1];
+            const size_t pixels = (size_t)(height * width);
+            cr_assert_eq(fs_head_resize(&head, &network, height, width), FS_OK);
+            cr_assert(fs_head_scratch(&head) == fs_head_scratch(&network));
+            fs_ref_resize(plain, 9, 9, CLASSES, height, width, align, want);
+            for (int t = 0; t < count; t++) {
+                uint32_t counts[CLASSES] = {0}, seen[CLASSES] = {0};
+                for (int y = 0; y < 9; y += 2) {
+                    const int end = y + 2 < 9 ? y + 2 : 9;
+                    fs_head_labels(&head, tables[t], packed, y, end, counts, labels, (size_t)width, scratch);
+                    fs_head_logits(&head, tables[t], packed, y, end, logits, scratch);
+                }
+                for (size_t p = 0; p < pixels; p++) {
+                    const float *v = want + p * CLASSES;
+                    cr_assert_lt(labels[p], CLASSES);
+                    seen[labels[p]]++;
+                    for (int c = 0; c < CLASSES; c++) {
+                        cr_assert_leq(v[c], v[labels[p]] + 4e-6f, "%s %dx%d: pixel %zu", tables[t]->name, height, width,
+                                      p);
+                        cr_assert_leq(fabsf(logits[(size_t)c * pixels + p] - v[c]), 2e-6f);
+                    }
+                }
+                cr_assert_arr_eq(counts, seen, sizeof counts, "%s %dx%d: counts", tables[t]->name, height, width);
+            }
+        }
+        fs_head_free(&head);
+        fs_head_free(&network);
+        fs_free(scratch);
+        fs_free(packed);
+        fs_free(graph);
+    }
+    cr_expect_eq(fs_mem_live_blocks(), 0);
+}
+
+// Every half from 0 to 1, and what lies half-way between two: ties go to the even one.
+Test(cpu_head, halves) {
+    enum { COUNT = 2 * 0x3c00 + 2 };
+    static float in[COUNT], scale[COUNT];
+    static uint16_t out[COUNT];
+    const fs_kernels *tables[FS_TEST_TABLES];
+    const int count = fs_test_tables(tables);
+    for (int i = 0; i < COUNT - 1; i++) {
+        const double below = half_value((uint16_t)(i / 2)), above = half_value((uint16_t)((i + 1) / 2));
+        in[i] = (float)((below + above) / 2), scale[i] = 1.0f;
+    }
+    in[COUNT - 1] = NAN, scale[COUNT - 1] = 1.0f;
+    for (int t = 0; t < count; t++) {
+        tables[t]->scale_f16(in, scale, out, COUNT);
+        for (int i = 0; i < COUNT - 1; i++)
+            cr_assert_eq(out[i], i % 2 ? (i / 2 + 1) & ~1 : i / 2, "%s: %d", tables[t]->name, i);
+        cr_expect(isnan(half_value(out[COUNT - 1])));
+    }
+}
+
 // exp, over all that a difference of logits may be.
 Test(cpu_head, exponentials) {
     enum { COUNT = 20003 };
-    static float in[COUNT], high[COUNT], sum[COUNT];
+    static float in[COUNT], values[COUNT], high[COUNT], sum[COUNT];
     const fs_kernels *tables[FS_TEST_TABLES];
     const int count = fs_test_tables(tables);
     for (int t = 0; t < count; t++) {
         for (int i = 0; i < COUNT; i++) in[i] = -90.0f * (float)i / COUNT, high[i] = sum[i] = 0.0f;
         in[1] = -INFINITY, in[2] = NAN, in[3] = -3e38f;
-        tables[t]->add_exp(in, high, sum, COUNT);
+        memcpy(values, in, sizeof values);
+        tables[t]->add_exp(values, high, sum, COUNT);
+        cr_expect_arr_eq(values + 3, sum + 3, (COUNT - 3) * sizeof *sum, "%s", tables[t]->name);
         for (int i = 4; i < COUNT; i++) {
             const double want = exp((double)in[i]);
             cr_assert_leq(fabs((double)sum[i] - want), want * 1e-6 + 1e-37, "%s: exp(%g) = %g", tables[t]->name,

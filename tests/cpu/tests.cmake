@@ -6,7 +6,7 @@ target_link_libraries(fs_test_network PUBLIC fastscnn_internal PkgConfig::CRITER
 set_source_files_properties(${cpu}/tier_wide.c PROPERTIES
   COMPILE_FLAGS "${FS_PLAIN_KERNEL_FLAGS} -Wno-psabi -Wno-maybe-uninitialized")
 
-foreach(name kernels parts frames chains exact backend shared)
+foreach(name kernels int8 int8_network parts frames chains exact backend shared)
   fs_criterion_test(test_cpu_${name} ${cpu}/${name}.c LABELS cpu)
   target_link_libraries(test_cpu_${name} PRIVATE fs_test_network)
 endforeach()

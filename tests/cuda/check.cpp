@@ -11,10 +11,12 @@
 #include <cuda_runtime_api.h>
 
 #include "tests/cuda_sim/sim.h"
+#include "tests/simt/simt_run.h"
 
 // Present when the simulated runtime is linked, null with the real one.
 #pragma weak sim_live
 #pragma weak sim_report
+#pragma weak simt_frame_memory
 
 namespace check {
 namespace {
@@ -22,6 +24,7 @@ namespace {
 constexpr size_t GUARD = 512;               // bytes on either side
 constexpr size_t DEFAULT_SHARED = 48 << 10; // dynamic shared memory that needs no cudaFuncSetAttribute
 constexpr int PRINTED = 10;                 // failures shown of one test
+constexpr int EARLY_SM = 90;                // the first with programmatic dependent launch
 
 int passed, failed, failures_now;
 int filters;
@@ -143,6 +146,10 @@ void Buffer::download(void *target) const {
     if (bytes) ok(cudaMemcpy(target, data, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy", "Buffer::download");
 }
 
+void Buffer::frame() const {
+    if (bytes && simt_frame_memory) simt_frame_memory(data, bytes);
+}
+
 bool Buffer::guards_intact() const {
     unsigned char bands[2 * GUARD];
     bool good = ok(cudaMemcpy(bands, block, GUARD, cudaMemcpyDeviceToHost), "cudaMemcpy", "Buffer guards") &&
@@ -164,6 +171,11 @@ bool run(const fs_launch &launch) {
     config.gridDim = {launch.grid[0], launch.grid[1], launch.grid[2]};
     config.blockDim = {launch.block, 1, 1};
     config.dynamicSmemBytes = launch.shared;
+    // As in a frame: from sm_90 on a kernel may start before the one in front of it has ended, see fs_dependency_wait.
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &early, config.numAttrs = sm() >= EARLY_SM ? 1 : 0;
     void *args[] = {const_cast<unsigned char *>(launch.params.bytes)};
     return ok(cudaLaunchKernelExC(&config, launch.kernel, args), "cudaLaunchKernelExC", launch.name) &&
            ok(cudaDeviceSynchronize(), "cudaDeviceSynchronize", launch.name);

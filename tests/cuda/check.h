@@ -40,6 +40,7 @@ struct Buffer {
     void upload(const void *source);   // `bytes` bytes
     void download(void *target) const; // `bytes` bytes
     bool guards_intact() const;        // nothing was written next to data
+    void frame() const;                // it stands for what an earlier kernel has made, unlike weights and tables
     template <class T> T *as() const { return static_cast<T *>(data); }
 
   private:

@@ -151,6 +151,7 @@ Layer layer_of(const Case &c, const Numbers &x, bool half) {
                Buffer(static_cast<size_t>(pixels) * (n8 + c.extra) * element),
                {},
                n8 + c.extra};
+    for (const Buffer *map : {&l.in, &l.in2, &l.residual, &l.out}) map->frame();
     fs_conv_params &p = l.params;
     p.in = {l.in.data, c.h, c.w, c.ci, in_pitch};
     if (c.c2) p.in2 = {l.in2.data, c.oh, c.ow, c.c2, round8(c.c2) + c.extra};

@@ -149,6 +149,7 @@ std::vector<uint8_t> run_labels(const Image &image, const Axis &ay, const Axis &
     const Buffer logits = check::of(image.v), tap_y = check::of(ay.tap), tap_x = check::of(ax.tap);
     const Buffer first_y = check::of(ay.first), first_x = check::of(ax.first), map = check::of(table());
     Buffer out(offset + static_cast<size_t>(height) * stride);
+    logits.frame();
     fs_head_params p = {};
     p.logits = image.map(logits);
     p.tap_y = tap_y.as<fs_k_tap>(), p.tap_x = tap_x.as<fs_k_tap>();
@@ -268,6 +269,8 @@ float half_or_float(const std::vector<uint16_t> &halves, const std::vector<float
     return half ? check::from_half(halves[at]) : floats[at];
 }
 
+enum { LOGITS, SOFTMAX };
+
 void planes_of(const Size &s, int classes, Kind kind, bool align, bool half, int mode, bool with_out,
                bool with_confidence) {
     const Image image(s.h, s.w, classes, kind, static_cast<uint64_t>(s.w * 100 + classes));
@@ -277,11 +280,13 @@ void planes_of(const Size &s, int classes, Kind kind, bool align, bool half, int
                  all = plane * static_cast<size_t>(classes);
     const size_t stride = static_cast<size_t>(s.width) + 5;
     Buffer out(all * (half ? 2 : 4)), confidence(static_cast<size_t>(s.height) * stride);
+    logits.frame();
     fs_head_planes_params p = {};
     p.logits = image.map(logits);
     p.tap_y = tap_y.as<fs_k_tap>(), p.tap_x = tap_x.as<fs_k_tap>();
-    p.height = s.height, p.width = s.width, p.mode = mode, p.out_f16 = half;
-    p.out = with_out ? out.data : nullptr;
+    p.height = s.height, p.width = s.width, p.scores_f16 = half;
+    p.out = with_out && mode == LOGITS ? out.as<float>() : nullptr;
+    p.scores = with_out && mode == SOFTMAX ? out.data : nullptr;
     p.confidence = with_confidence ? confidence.as<uint8_t>() : nullptr;
     p.confidence_stride = static_cast<long long>(stride);
     fs_launch launch;
@@ -312,9 +317,9 @@ void planes_of(const Size &s, int classes, Kind kind, bool align, bool half, int
         for (size_t k = 0; k < v.size() && with_out; k++) {
             const float got = half_or_float(halves, floats, half, k * plane + n);
             bool good;
-            if (mode == FS_K_LOGITS) {
+            if (mode == LOGITS) {
                 // The same operations in the same order: the same bits (any NaN for a NaN).
-                const float want = half ? check::round_half(v[k]) : v[k];
+                const float want = v[k];
                 good = std::isnan(want) ? std::isnan(got) : got == want;
             } else {
                 // exp within 2 ulp, of an argument rounded to 2^-21 at most (differences up to 16): 1e-6 relative, a
@@ -345,10 +350,10 @@ void planes() {
     const Size sizes[] = {{8, 9, 64, 65}, {1, 1, 5, 9}, {3, 40, 17, 300}, {7, 5, 4, 3}};
     for (const Size &s : sizes)
         for (int classes : {2, 11, 19, 24})
-            for (int n = 0; n < 8; n++)
-                planes_of(s, classes, n & 1 ? PLATEAU : RANDOM, (n & 2) != 0, (n & 4) != 0, FS_K_LOGITS, true, false);
-    planes_of({4, 4, 16, 16}, 255, RANDOM, false, false, FS_K_LOGITS, true, false);
-    planes_of({4, 4, 16, 16}, 19, NANS, false, false, FS_K_LOGITS, true, true);
+            for (int n = 0; n < 4; n++)
+                planes_of(s, classes, n & 1 ? PLATEAU : RANDOM, (n & 2) != 0, false, LOGITS, true, false);
+    planes_of({4, 4, 16, 16}, 255, RANDOM, false, false, LOGITS, true, false);
+    planes_of({4, 4, 16, 16}, 19, NANS, false, false, LOGITS, true, true);
 }
 
 void softmax() {
@@ -356,11 +361,37 @@ void softmax() {
     for (const Size &s : sizes)
         for (int classes : {2, 3, 4, 5, 19})
             for (int n = 0; n < 8; n++)
-                planes_of(s, classes, n & 1 ? PLATEAU : RANDOM, (n & 2) != 0, (n & 4) != 0, FS_K_SOFTMAX, true, true);
-    for (Kind kind : {TIES, ONE_HOT, NANS}) planes_of({4, 5, 16, 21}, 19, kind, true, false, FS_K_SOFTMAX, true, true);
-    planes_of({4, 4, 16, 16}, 255, RANDOM, false, true, FS_K_SOFTMAX, true, true);
-    planes_of({4, 5, 16, 21}, 19, RANDOM, false, false, FS_K_LOGITS, false, true); // confidence alone
-    planes_of({4, 5, 16, 21}, 19, RANDOM, false, false, FS_K_LOGITS, true, true);
+                planes_of(s, classes, n & 1 ? PLATEAU : RANDOM, (n & 2) != 0, (n & 4) != 0, SOFTMAX, true, true);
+    for (Kind kind : {TIES, ONE_HOT, NANS}) planes_of({4, 5, 16, 21}, 19, kind, true, false, SOFTMAX, true, true);
+    planes_of({4, 4, 16, 16}, 255, RANDOM, false, true, SOFTMAX, true, true);
+    planes_of({4, 5, 16, 21}, 19, RANDOM, false, false, LOGITS, false, true); // confidence alone
+    planes_of({4, 5, 16, 21}, 19, RANDOM, false, false, LOGITS, true, true);
+}
+
+// All at once: the bits that each has alone.
+void everything() {
+    const Image image(5, 6, 11, RANDOM, 3);
+    const Axis ay(5, 37, false), ax(6, 45, false);
+    const Buffer logits = check::of(image.v), tap_y = check::of(ay.tap), tap_x = check::of(ax.tap);
+    const size_t plane = 37 * 45, all = 11 * plane;
+    std::vector<std::vector<uint8_t>> bytes;
+    for (int what : {1, 2, 4, 7}) {
+        Buffer out(all * 4), scores(all * 2), confidence(plane);
+        fs_head_planes_params p = {};
+        p.logits = image.map(logits);
+        p.tap_y = tap_y.as<fs_k_tap>(), p.tap_x = tap_x.as<fs_k_tap>();
+        p.height = 37, p.width = 45, p.scores_f16 = 1, p.confidence_stride = 45;
+        if (what & 1) p.out = out.as<float>();
+        if (what & 2) p.scores = scores.data;
+        if (what & 4) p.confidence = confidence.as<uint8_t>();
+        fs_launch launch;
+        CHECK(fs_launch_head_planes(&p, check::sm(), 0, &launch), "no variant 0");
+        check::run(launch);
+        if (what & 1) bytes.push_back(check::get<uint8_t>(out, out.bytes));
+        if (what & 2) bytes.push_back(check::get<uint8_t>(scores, scores.bytes));
+        if (what & 4) bytes.push_back(check::get<uint8_t>(confidence, confidence.bytes));
+    }
+    for (size_t i = 0; i < 3; i++) CHECK(bytes[i] == bytes[i + 3], "output %zu differs", i);
 }
 
 // Logits so far apart that an unshifted exponential would overflow, and classes that are out of the question.
@@ -373,8 +404,8 @@ void softmax_range() {
     Buffer out(5 * 9 * 4), confidence(9);
     fs_head_planes_params p = {};
     p.logits = image.map(logits), p.tap_y = p.tap_x = tap.as<fs_k_tap>();
-    p.height = p.width = 3, p.mode = FS_K_SOFTMAX;
-    p.out = out.data, p.confidence = confidence.as<uint8_t>(), p.confidence_stride = 3;
+    p.height = p.width = 3;
+    p.scores = out.data, p.confidence = confidence.as<uint8_t>(), p.confidence_stride = 3;
     fs_launch launch;
     CHECK(fs_launch_head_planes(&p, check::sm(), 0, &launch), "no variant 0");
     check::run(launch);
@@ -398,6 +429,7 @@ void argmax() {
                 const size_t stride = static_cast<size_t>(s.w + 3);
                 const Buffer in = check::of(image.v), map = check::of(values);
                 Buffer out(stride * static_cast<size_t>(s.h) + 1);
+                in.frame();
                 fs_argmax_params p = {image.map(in), out.as<uint8_t>() + 1, static_cast<long long>(stride),
                                       mapped ? map.as<uint8_t>() : nullptr};
                 fs_launch launch;
@@ -442,6 +474,7 @@ int main(int argc, char **argv) {
     check::test("planes", planes);
     check::test("softmax", softmax);
     check::test("softmax, range", softmax_range);
+    check::test("logits, softmax and confidence at once", everything);
     check::test("argmax", argmax);
     check::test("variants", variants);
     return check::finish();

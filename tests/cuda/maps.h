@@ -40,7 +40,9 @@ struct Map {
     // Everything 0xFF, NaN: an output, before it is written.
     Map(fs_k_type t, int h, int w, int c, int pitch)
         : type(t), buffer(static_cast<size_t>(h) * static_cast<size_t>(w) * static_cast<size_t>(pitch) * size_of(t)),
-          view{buffer.data, h, w, c, pitch} {}
+          view{buffer.data, h, w, c, pitch} {
+        buffer.frame();
+    }
     // Filled. Padding up to a multiple of 8 channels is finite, but not zero, so that a kernel that lets it through is
     // seen; further on it stays NaN: no kernel here may use it.
     Map(fs_k_type t, int h, int w, int c, int pitch, const Values &values) : Map(t, h, w, c, pitch) {

@@ -45,7 +45,9 @@ struct Map {
     fs_k_type type;
 
     Map(int h, int w, int c, int pitch, fs_k_type kind)
-        : buffer(product(h, w, pitch) * (kind == FS_K_F16 ? 2 : 4)), map{buffer.data, h, w, c, pitch}, type(kind) {}
+        : buffer(product(h, w, pitch) * (kind == FS_K_F16 ? 2 : 4)), map{buffer.data, h, w, c, pitch}, type(kind) {
+        buffer.frame();
+    }
     void upload(const std::vector<float> &tight) {
         std::vector<float> padded(product(map.h, map.w, map.pitch), 5.0f);
         const size_t c = static_cast<size_t>(map.c), pitch = static_cast<size_t>(map.pitch);
@@ -175,6 +177,7 @@ void branch() {
             const std::vector<float> &in = nan ? with_nan : cells;
             const Buffer b_cells = check::of(in), b_weight = check::of(weight), b_bias = check::of(bias);
             const Buffer b_slice = check::of(slice);
+            b_cells.frame();
             const size_t n = folded ? 128 : 32;
             Buffer out(50 * n * sizeof(float));
             const fs_pyramid_branch_params p = {b_cells.as<float>(), b_weight.as<float>(), b_bias.as<float>(),
@@ -234,6 +237,7 @@ void up_of(Size s, bool folded, bool align, fs_k_type type, int extra, int in_c)
     Map from(s.h, s.w, in_c, in_c + extra, type), to(s.h, s.w, out_c, out_c + extra, type);
     from.upload(in);
     const Buffer b_cells = check::of(cells), tap_y = check::of(taps(s.h, align)), tap_x = check::of(taps(s.w, align));
+    b_cells.frame();
     fs_pyramid_up_params p = {};
     p.cells = b_cells.as<float>(), p.folded = folded, p.out = to.map;
     if (!folded) p.in = from.map;
@@ -337,6 +341,7 @@ void out_of(Size s, bool align, bool relu, int in_extra, int out_extra, bool nan
     from.upload(in);
     const Buffer b_cells = check::of(cells), b_w = check::of(check::to_half(w)), b_bias = check::of(bias);
     const Buffer tap_y = check::of(taps(s.h, align)), tap_x = check::of(taps(s.w, align));
+    b_cells.frame();
     const fs_pyramid_out_params p = {from.map,
                                      to.map,
                                      {b_w.data, b_bias.as<float>(), 128, relu},

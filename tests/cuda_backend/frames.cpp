@@ -5,13 +5,12 @@
 #include <cstring>
 
 #include "tests/cuda/check.h"
-#include "tests/cuda_backend/network.h"
+#include "tests/cuda_backend/cpu_session.h"
 #ifndef FS_ON_GPU
 #include "tests/cuda_sim/sim.h"
 #endif
 
 extern "C" {
-#include "cpu/backend.h"
 #include "host/image/image.h"
 }
 
@@ -238,30 +237,6 @@ static void sizes() {
               size[1]);
     }
 }
-
-// A session of the CPU backend beside the CUDA backend's, in the same precision.
-struct CpuSession {
-    void *engine = nullptr, *session = nullptr;
-    fs_plan *plan = static_cast<fs_plan *>(calloc(1, sizeof(fs_plan)));
-    CpuSession(const fs_weights &weights, int height, int width) {
-        fs_engine_config engine_config = {};
-        engine_config.precision = FS_FP32;
-        CHECK(fs_cpu_backend.engine_open(&weights, &engine_config, &engine) == FS_OK, "%s", fs_error_text());
-        fs_plan_options options = {};
-        options.precision = FS_FP32, options.channel_multiple = fs_cpu_backend.channel_multiple;
-        options.supports = fs_cpu_backend.supports, options.launches = fs_cpu_backend.launches;
-        CHECK(fs_plan_build(plan, &weights.model, height, width, &options) == FS_OK, "%s", fs_error_text());
-        fs_session_config config = {};
-        config.threads = 1, config.in_flight = 1, config.tune = -1;
-        CHECK(fs_cpu_backend.session_open(engine, plan, &config, &session) == FS_OK, "%s", fs_error_text());
-    }
-    ~CpuSession() {
-        fs_cpu_backend.session_close(session);
-        fs_cpu_backend.engine_close(engine);
-        free(plan);
-    }
-    CpuSession(const CpuSession &) = delete;
-};
 
 // Every format, at the network's size and at others, gives the CPU backend's labels.
 static void same_as_the_cpu() {

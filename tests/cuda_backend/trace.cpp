@@ -11,8 +11,8 @@
 
 #include "tests/cuda/check.h"
 #include "tests/cuda_backend/network.h"
-#include "tests/cuda_backend/recorder.h"
 #include "tests/cuda_sim/sim.h"
+#include "tests/trace/recorder.h"
 
 extern "C" {
 #include "runtime/base/trace.h"
@@ -51,7 +51,8 @@ struct Session {
     }
 };
 
-// Events from `first` on, as lines: "+name payload" and "-name payload" indented by depth, "=name" for a registration,
+// Events from `first` on, as lines: "+name payload" and "-name payload" indented by depth, "!name payload" for a mark,
+// "=name" for a registration,
 // "#name" for a domain, "~name" for a stream.
 static std::vector<string> lines_from(int first) {
     std::vector<string> lines;
@@ -65,9 +66,10 @@ static std::vector<string> lines_from(int first) {
         case RECORDER_REGISTER: lines.push_back("=" + name); break;
         case RECORDER_PUSH: lines.push_back(depth + "+" + name + number); break;
         case RECORDER_POP: lines.push_back(depth + "-" + name + number); break;
+        case RECORDER_MARK: lines.push_back(depth + "!" + name + number); break;
         case RECORDER_STREAM: lines.push_back("~" + name); break;
         }
-        if (e->kind == RECORDER_REGISTER || e->kind == RECORDER_PUSH || e->kind == RECORDER_POP)
+        if (e->kind != RECORDER_DOMAIN && e->kind != RECORDER_STREAM)
             CHECK(e->domain && string(e->domain) == "fastscnn", "%s is in another domain", lines.back().c_str());
     }
     return lines;
@@ -84,6 +86,7 @@ static void expect_balanced(int first, const char *what, int number) {
     std::vector<const recorder_event *> open;
     for (int i = first; i < events(); i++) {
         const recorder_event *e = event_at(i);
+        if (e->kind == RECORDER_MARK) continue;
         CHECK(e->kind == RECORDER_PUSH || e->kind == RECORDER_POP, "%s %d: a frame registers '%s'", what, number,
               e->name);
         if (e->kind == RECORDER_PUSH) {
@@ -116,10 +119,18 @@ static void opening() {
     const std::vector<string> lines = lines_from(first);
     std::multiset<string> have(lines.begin(), lines.end());
     CHECK(have.count("#fastscnn") == 1, "%zu domains:\n%s", have.count("#fastscnn"), joined(lines).c_str());
-    for (const char *name : {"=submit", "=upload", "=launch", "=download", "=wait"})
+    for (const char *name : {"=open", "=tune", "=capture", "=submit", "=upload", "=launch", "=download", "=wait"})
         CHECK(have.count(name) == 1, "%s: %zu times", name, have.count(name));
     for (const string &step : s.steps()) CHECK(have.count("=" + step) == 1, "step %s", step.c_str());
-    CHECK(lines[0] == "#fastscnn" || lines[0][0] == '~', "the first is %s", lines[0].c_str());
+    CHECK(lines[0] == "#fastscnn", "the first is %s", lines[0].c_str());
+    std::vector<string> ranges;
+    for (const string &line : lines)
+        if (line.find_first_of("+-") <= 1) ranges.push_back(line);
+    const string arena = " " + std::to_string(s.run.plan->arena_bytes);
+    CHECK(ranges.size() == 6 && ranges[0] == "+open" + arena && ranges[1].rfind(" +tune ", 0) == 0 &&
+              ranges[2].rfind(" -tune ", 0) == 0 && ranges[3] == " +capture 1" && ranges[4] == " -capture 1" &&
+              ranges[5] == "-open" + arena,
+          "opening:\n%s", joined(ranges).c_str());
     std::vector<string> streams;
     std::set<uint64_t> handles;
     for (int i = first; i < events(); i++)
@@ -137,8 +148,9 @@ static void opening() {
 
 static string submit_of(uint64_t number, const string &inside = "") {
     const string n = " " + std::to_string(number) + "\n";
-    return "+submit" + n + " +upload" + n + " -upload" + n + " +launch" + n + inside + " -launch" + n + " +download" +
-           n + " -download" + n + "-submit" + n;
+    return "+submit" + n + " !bytes in " + std::to_string(SIZE * SIZE * 3) + "\n !bytes out " +
+           std::to_string(SIZE * SIZE) + "\n" + " +upload" + n + " -upload" + n + " +launch" + n + inside + " -launch" +
+           n + " +download" + n + " -download" + n + "-submit" + n;
 }
 
 static string wait_of(uint64_t number) {
@@ -176,6 +188,7 @@ static void eager_frames() {
         int launches = 0;
         for (int i = first; i < events(); i++) {
             const recorder_event *e = event_at(i);
+            if (e->kind == RECORDER_MARK) continue;
             if (e->depth < 2) phases.emplace_back(e->name);
             if (e->depth < 2 || e->kind != RECORDER_PUSH) continue;
             CHECK(e->depth == 2 && phases.back() == "launch", "'%s' on level %d, in %s", e->name, e->depth,

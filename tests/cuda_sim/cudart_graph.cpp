@@ -134,6 +134,7 @@ cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode
         Work work;
         const cudaError_t error = make_kernel("cudaGraphExecKernelNodeSetParams", params->func, params->gridDim,
                                               params->blockDim, params->sharedMemBytes, params->kernelParams, work);
+        work.early = item->work.early; // an edge of the graph, which stays
         if (error == cudaSuccess) item->work = std::move(work);
         return error;
     });

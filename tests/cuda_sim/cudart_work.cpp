@@ -7,6 +7,7 @@
 #include "tests/simt/simt_run.h"
 
 #pragma weak simt_launch
+#pragma weak simt_launch_early
 #pragma weak simt_report
 #pragma weak simt_params_bytes
 
@@ -38,7 +39,8 @@ cudaError_t run_kernel(const Work &work) {
         work.library(work.params.data());
         return cudaSuccess;
     }
-    if (simt_launch(work.entry, work.grid, work.block, work.shared, work.params.data()) == 0) return cudaSuccess;
+    const auto launch = work.early ? simt_launch_early : simt_launch;
+    if (launch(work.entry, work.grid, work.block, work.shared, work.params.data()) == 0) return cudaSuccess;
     misuse("kernel fault: %s", simt_report ? simt_report() : "");
     return cudaErrorLaunchFailure;
 }
@@ -124,10 +126,16 @@ extern "C" {
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *entry, void **args) {
     return api(__func__, PLAIN, [&](Lock &) {
         if (!config) return cudaErrorInvalidValue;
+        bool early = false;
         for (unsigned i = 0; i < config->numAttrs; ++i) {
             const cudaLaunchAttributeID id = config->attrs[i].id;
+            if (id == cudaLaunchAttributeProgrammaticStreamSerialization) {
+                // Kernels still run one after another, but each must do its part for the case that they do not.
+                early = config->attrs[i].val.programmaticStreamSerializationAllowed != 0;
+                continue;
+            }
             if (id == cudaLaunchAttributeIgnore || id == cudaLaunchAttributePriority ||
-                id == cudaLaunchAttributeAccessPolicyWindow || id == cudaLaunchAttributeProgrammaticStreamSerialization)
+                id == cudaLaunchAttributeAccessPolicyWindow)
                 continue; // without effect on results
             misuse("cudaLaunchKernelExC: launch attribute %d is not simulated", static_cast<int>(id));
             return cudaErrorNotSupported;
@@ -137,6 +145,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *en
         Work work;
         const cudaError_t error = make_kernel("cudaLaunchKernelExC", entry, config->gridDim, config->blockDim,
                                               config->dynamicSmemBytes, args, work);
+        work.early = early;
         return error ? error : submit(*stream, std::move(work));
     });
 }

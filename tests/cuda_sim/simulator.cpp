@@ -23,6 +23,9 @@ extern "C" size_t simt_params_bytes(const void *entry) {
 extern "C" int simt_launch(const void *entry, const unsigned *, unsigned, unsigned, const void *params) {
     return static_cast<const Kernel *>(entry)->run(params);
 }
+extern "C" int simt_launch_early(const void *entry, const unsigned *, unsigned, unsigned, const void *params) {
+    return static_cast<const Kernel *>(entry)->run(params);
+}
 extern "C" const char *simt_report(void) {
     return "a planted fault";
 }

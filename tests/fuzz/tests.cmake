@@ -34,3 +34,9 @@ endfunction()
 
 fs_fuzz(weights weights runtime/model.c runtime/base/*.c weights/*.c)
 fs_fuzz(image images runtime/base/*.c host/image/*.c)
+
+# Parts of the command, which are in no library.
+set(tree_sources host/cli/tree.c host/cli/common.c host/cli/options.c)
+fs_fuzz(tree json runtime/base/*.c ${tree_sources})
+list(TRANSFORM tree_sources PREPEND ${CMAKE_SOURCE_DIR}/)
+target_sources(replay_tree PRIVATE ${tree_sources})

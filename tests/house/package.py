@@ -18,6 +18,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from install import ROOT, consumers, expect, run  # noqa: E402
 
+PLUGIN = "gstreamer-1.0/libgstfastscnn.so"
 TOOLS = ("dpkg-deb", "dpkg-shlibdeps", "file")
 
 
@@ -43,13 +44,34 @@ def use(root: str, cmake: str, cc: str, folder: str) -> None:
         expect(os.path.isfile(os.path.join(root, "share", "fastscnn", name)), f"the model {name} is not packaged")
 
 
+def use_element(root: str, deb: bool) -> None:
+    """Runs the GStreamer element of an unpacked tree, if it is there, with that tree's library. It finds that by itself
+    unless it lies in Debian's folder."""
+    plugin = next((os.path.join(root, name) for name in files_of(root) if name.endswith(PLUGIN)), None)
+    if plugin is None or shutil.which("gst-launch-1.0") is None:
+        print("package: no GStreamer element, or no gst-launch-1.0: not run")
+        return
+    words = {"GST_PLUGIN_PATH_1_0": os.path.dirname(plugin), "GST_REGISTRY": os.path.join(root, "registry"),
+             "LD_LIBRARY_PATH": os.path.join(root, "lib") if deb else ""}
+    said = run("gst-launch-1.0", "-m", *"videotestsrc num-buffers=1 ! fastscnn size=64x64 ! fakesink".split(), **words)
+    os.remove(words["GST_REGISTRY"])
+    expect("pixels=" in said, f"the packaged element posted no message: {said}")
+    said = run("ldd", plugin, LD_LIBRARY_PATH=words["LD_LIBRARY_PATH"])
+    library = re.findall(r"libfastscnn\S* => (.*) \(0x", said)
+    expect(library != [] and os.path.realpath(library[0]).startswith(root + os.sep), f"the element runs on {library}")
+
+
 def field(package: str, name: str) -> str:
     return run("dpkg-deb", "-f", package, name)
 
 
-def check_debs(packages: dict[str, str], cuda: bool) -> None:
+def check_debs(packages: dict[str, str], cuda: bool, gstreamer: bool) -> None:
     """Names, dependencies and contents of the .deb packages, by name."""
     names = {"libfastscnn0", "libfastscnn-dev", "fastscnn"} | ({"libfastscnn0-cuda"} if cuda else set())
+    if gstreamer:
+        names.add("gstreamer1.0-fastscnn")
+        depends = field(packages["gstreamer1.0-fastscnn"], "Depends")
+        expect("libgstreamer1.0-0" in depends, f"the plugin depends on {depends} only")
     expect(set(packages) == names, f"packages {sorted(packages)}, not {sorted(names)}")
     version = field(packages["libfastscnn0"], "Version")
     for name in names - {"libfastscnn0"}:
@@ -60,7 +82,8 @@ def check_debs(packages: dict[str, str], cuda: bool) -> None:
     contents = {name: run("dpkg-deb", "-c", path) for name, path in packages.items()}
     for name, part in (("libfastscnn0", "/libfastscnn.so.0"), ("libfastscnn-dev", "/fastscnn.h"),
                        ("libfastscnn-dev", "/libfastscnn.so "), ("fastscnn", "/bin/fastscnn"),
-                       ("fastscnn", "/convert.py"), ("libfastscnn0-cuda", "/libfastscnn-cuda.so")):
+                       ("fastscnn", "/convert.py"), ("libfastscnn0-cuda", "/libfastscnn-cuda.so"),
+                       ("gstreamer1.0-fastscnn", f"/{PLUGIN}")):
         holders = {other for other, text in contents.items() if part in text + " "}
         expect(name not in names or holders == {name}, f"{part} is in {sorted(holders)}, not in {name}")
     expect(field(packages["libfastscnn0"], "Maintainer") != "", "no maintainer")
@@ -82,15 +105,20 @@ def check(build: str, cmake: str, cpack: str, cc: str, folder: str) -> None:
     unpacked = os.path.join(folder, "archive", top)
     expect(files_of(unpacked) == installed, f"archive and install differ: {files_of(unpacked) ^ installed}")
     use(unpacked, cmake, cc, os.path.join(folder, "by-archive"))
+    use_element(unpacked, False)
 
     packages = {field(path, "Package"): path for path in glob.glob(os.path.join(made, "*.deb"))}
-    check_debs(packages, "lib/libfastscnn-cuda.so" in {re.sub(r"^lib/[^/]*-linux-gnu/", "lib/", x) for x in installed})
+    plain_names = {re.sub(r"^lib/[^/]*-linux-gnu/", "lib/", x) for x in installed}
+    check_debs(packages, "lib/libfastscnn-cuda.so" in plain_names, f"lib/{PLUGIN}" in plain_names)
     root = os.path.join(folder, "root")
     for path in packages.values():
         run("dpkg-deb", "-x", path, root)
     usr = os.path.join(root, "usr")
-    expect(files_of(usr) == installed, f"packages and install differ: {files_of(usr) ^ installed}")
+    # Debian's GStreamer looks in the folder of its architecture alone.
+    expected = {f"lib/{os.uname().machine}-linux-gnu/{PLUGIN}" if x.endswith(PLUGIN) else x for x in installed}
+    expect(files_of(usr) == expected, f"packages and install differ: {files_of(usr) ^ expected}")
     use(usr, cmake, cc, os.path.join(folder, "by-deb"))
+    use_element(usr, True)
     symbols = subprocess.run(["readelf", "-S", "-W", os.path.join(usr, "bin", "fastscnn")], capture_output=True,
                              text=True, check=True).stdout
     expect(".debug_info" not in symbols and ".symtab" not in symbols, "the packaged command is not stripped")

@@ -105,12 +105,18 @@ class Gate(unittest.TestCase):
         self.path = os.environ["PATH"]
         self.addCleanup(os.environ.__setitem__, "PATH", self.path)
         names = [f"_ZN12_GLOBAL__N_1{len(name)}{name}ILi8EEEvi" for name in kernels.TENSOR]
-        bodies = [f"{name}\n HMMA.16816.F32 R4" for name in names]
+        start = "\n /*0000*/ LDG.E R4\n /*0010*/ ACQBULK\n /*0020*/ PREEXIT"
+        bodies = [f"{name}{start}\n /*0030*/ HMMA.16816.F32 R4" for name in names]
         good = "\n\t\tFunction : ".join(bodies)
         code, said = self.disassemble(good)
         self.assertEqual((code, f"in all {len(names)} bodies" in said), (0, True), said)
         for bad, expected in ((good.replace("HMMA", "FFMA"), "conv_f16<8>: no tensor-core instruction"),
                               (good.replace("HMMA.16816.F32 R4", "HMMA R4\n STL [R1]", 1), "conv_f16<8>: local memory"),
+                              (good.replace("ACQBULK", "NOP", 1), "conv_f16<8>: does not wait"),
+                              (good.replace("PREEXIT", "NOP", 1), "conv_f16<8>: never lets"),
+                              (good.replace("LDG.E R4", "@!P0 STG.E [R4]", 1), "conv_f16<8>: writes before"),
+                              (good.replace("LDG.E R4\n /*0010*/ ACQBULK", "ACQBULK\n /*0010*/ LDG.E R4", 1),
+                               "conv_f16<8>: its weights are fetched behind"),
                               *(("\n\t\tFunction : ".join(bodies[:i] + bodies[i + 1:]), f"no kernel {name}")
                                 for i, name in enumerate(kernels.TENSOR))):
             code, said = self.disassemble(bad)

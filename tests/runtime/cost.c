@@ -213,5 +213,5 @@ Test(plan, precisions_have_names_and_sizes) {
     cr_expect_str_eq(fs_precision_name(FS_INT8), "int8");
     cr_expect_str_eq(fs_precision_name((fs_precision)99), "?");
     cr_expect(fs_precision_bytes(FS_FP32) == 4 && fs_precision_bytes(FS_BF16) == 2);
-    cr_expect(fs_precision_bytes(FS_FP16) == 2 && fs_precision_bytes(FS_INT8) == 1);
+    cr_expect(fs_precision_bytes(FS_FP16) == 2 && fs_precision_bytes(FS_INT8) == 2);
 }

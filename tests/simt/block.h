@@ -17,7 +17,8 @@ struct Thread {
     Fiber fiber;
     int index;
     State state;
-    Site site; // of the barrier or collective where it waits
+    bool waited; // for the kernels in front of this one
+    Site site;   // of the barrier or collective where it waits
     // In a collective:
     const Collective *collective;
     uint32_t mask;
@@ -32,6 +33,7 @@ struct Block {
     uint32_t waiting[warps_most]; // lanes of the warp that wait in a collective
     Thread *current;              // null outside of a kernel
     bool failed;
+    bool early; // the kernel may have started before the one in front of it ended
 };
 extern Block block;
 

@@ -16,6 +16,10 @@ void async_copy16(void *to, const void *from, bool valid);
 void async_commit();
 void async_wait(int left);
 
+// griddepcontrol.wait and .launch_dependents.
+void dependency_wait();
+void dependency_release();
+
 } // namespace simt
 
 #endif

@@ -261,6 +261,51 @@ template <bool good> FS_KERNEL(threads, 1) partial_matrix_load(const FS_PARAM pl
     p.out[element()] = tile[threads - 1 - threadIdx.x] + 0 * static_cast<float>(r[0] & 1);
 }
 
+// ---- dependent launch ----------------------------------------------------------------------------------------------
+
+// What every kernel of a frame does: wait, work, and let the next one start.
+template <bool good> FS_KERNEL(threads, 1) read_before_dependency(const FS_PARAM planted_params p) {
+    const float early = good ? 0 : p.in[reversed()]; // <- read_before_dependency
+    fs_dependency_wait();
+    fs_dependency_release();
+    p.out[element()] = good ? p.in[reversed()] : early;
+}
+
+template <bool good> FS_KERNEL(threads, 1) copy_before_dependency(const FS_PARAM planted_params p) {
+    FS_SHARED(float, tile, [threads]);
+    const int piece = static_cast<int>(threadIdx.x) * 4;
+    const float *from = p.in + blockIdx.x * threads + piece;
+    if (!good && piece < threads) fs_async_copy16(tile + piece, from, true); // <- copy_before_dependency
+    fs_dependency_wait();
+    if (good && piece < threads) fs_async_copy16(tile + piece, from, true);
+    fs_async_commit();
+    fs_async_wait<0>();
+    __syncthreads();
+    p.out[element()] = tile[threads - 1 - threadIdx.x];
+}
+
+// The kernel in front may still read what is written here.
+template <bool good> FS_KERNEL(threads, 1) write_before_dependency(const FS_PARAM planted_params p) {
+    if (!good) p.out[element()] = 0; // <- write_before_dependency
+    fs_dependency_wait();
+    p.out[element()] = p.in[reversed()];
+}
+
+// Threads with nothing to do leave: then this kernel may have ended before the one in front of it has.
+template <bool good> FS_KERNEL(threads, 1) leaves_without_waiting(const FS_PARAM planted_params p) {
+    const bool idle = blockIdx.x == 1 && threadIdx.x >= 96;
+    if (!good && idle) return;
+    fs_dependency_wait();
+    p.out[element()] = p.in[reversed()];
+}
+
+template <bool good> FS_KERNEL(threads, 1) release_before_dependency(const FS_PARAM planted_params p) {
+    if (good) fs_dependency_wait();
+    fs_dependency_release(); // <- release_before_dependency
+    if (!good) fs_dependency_wait();
+    p.out[element()] = p.in[reversed()];
+}
+
 } // namespace
 
 const char planted_wrong[] = "wrong result";
@@ -295,5 +340,11 @@ const Planted planted[] = {
     {TWINS(shuffle_outside_mask), "not in the mask", "not in the mask", "not in the mask", nullptr},
     {TWINS(vote_not_in_mask), "not in its own mask", "not in its own mask", "not in its own mask", nullptr},
     {TWINS(partial_matrix_load), "waits for lanes 8..31", "waits for lanes 8..31", "deadlock", nullptr},
+    {TWINS(read_before_dependency), nullptr, nullptr, "before fs_dependency_wait", nullptr, nullptr, true},
+    {TWINS(copy_before_dependency), nullptr, nullptr, "before fs_dependency_wait", nullptr, nullptr, true},
+    {TWINS(write_before_dependency), nullptr, nullptr, "before fs_dependency_wait", nullptr, nullptr, true},
+    {TWINS(leaves_without_waiting), "leaves without", "leaves without", "leaves without", nullptr, nullptr, true},
+    {TWINS(release_before_dependency), "before fs_dependency_wait", "before fs_dependency_wait",
+     "before fs_dependency_wait", nullptr, nullptr, true},
 };
 const int planted_count = static_cast<int>(sizeof planted / sizeof *planted);

@@ -23,6 +23,7 @@ struct Cell {
     uint32_t launch;
     uint32_t write_block, read_block;
     bool many_readers;
+    bool frame; // some kernel has written it, in whichever launch
     Access write, read;
 };
 
@@ -96,7 +97,14 @@ void global_access(const void *address, size_t bytes, Kind kind, const void *cal
     const uint32_t self = block_number();
     for (size_t i = 0; i < bytes; i++) {
         Cell &cell = latest.cells[at - latest.start + i];
-        if (cell.launch != launch) cell = Cell(), cell.launch = launch;
+        if (cell.launch != launch) {
+            const bool frame = cell.frame;
+            cell = Cell(), cell.launch = launch, cell.frame = frame;
+        }
+        if (block.early && !block.current->waited && (kind != Kind::read || cell.frame))
+            fault("dependent launch: %s of %zu bytes by thread %d, %s, before fs_dependency_wait: the kernel in front "
+                  "may be at work there",
+                  kind_text(kind), bytes, now.thread, place_text(now).text);
         const bool both_atomic = cell.write.kind == Kind::atomic && kind == Kind::atomic;
         if (cell.write.place && !both_atomic && (cell.write_block != self || !ordered(cell.write)))
             conflict(now, bytes, cell.write, cell.write_block);
@@ -106,7 +114,7 @@ void global_access(const void *address, size_t bytes, Kind kind, const void *cal
         } else {
             if (cell.read.place && (cell.read_block != self || cell.many_readers))
                 conflict(now, bytes, cell.read, cell.read_block);
-            cell.write = now, cell.write_block = self;
+            cell.write = now, cell.write_block = self, cell.frame = true;
         }
     }
 }
@@ -133,4 +141,12 @@ void simt_unregister_memory(void *p) {
         allocations.erase(it);
         return;
     }
+}
+
+void simt_frame_memory(void *p, size_t bytes) {
+    const std::lock_guard<std::mutex> guard(allocations_lock);
+    const auto at = reinterpret_cast<uintptr_t>(p);
+    const auto found = allocations.lower_bound(at);
+    if (found == allocations.end() || !holds(found->second, at, bytes)) abort();
+    for (size_t i = 0; i < bytes; i++) found->second.cells[at - found->second.start + i].frame = true;
 }

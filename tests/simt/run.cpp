@@ -11,8 +11,10 @@
 #include "tests/simt/arena.h"
 #include "tests/simt/block.h"
 #include "tests/simt/entry.h"
+#include "tests/simt/instructions.h"
 #include "tests/simt/observe.h"
 #include "tests/simt/overflow.h"
+#include "tests/simt/place.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -70,6 +72,9 @@ Run &run() {
 void thread_body(void *argument) {
     auto &thread = *static_cast<Thread *>(argument);
     run().entry->run(run().params);
+    if (block.early && !thread.waited)
+        fault("dependent launch: a thread leaves without fs_dependency_wait: the kernel behind this one could start "
+              "before the one in front of it has ended");
     thread.state = State::done;
     block.done++;
     fiber_finish(thread.fiber);
@@ -100,7 +105,7 @@ void run_block(unsigned shared) {
     block.barrier_sum = {};
     for (int i = 0; i < block.thread_count; i++) {
         Thread &thread = block.threads[i];
-        thread.index = i, thread.state = State::ready;
+        thread.index = i, thread.state = State::ready, thread.waited = false;
         fiber_prepare(thread.fiber, i, thread_body, &thread);
     }
     memset(block.waiting, 0, sizeof block.waiting);
@@ -147,6 +152,16 @@ void wait_as(State state, Site site) {
     fiber_yield(self.fiber);
 }
 
+void dependency_wait() {
+    block.current->waited = true;
+}
+
+void dependency_release() {
+    if (!block.current->waited)
+        fault("dependent launch: fs_dependency_release before fs_dependency_wait, at %s",
+              place_text(__builtin_return_address(0)).text);
+}
+
 } // namespace simt
 
 using namespace simt;
@@ -162,9 +177,13 @@ void simt_configure(uint64_t seed, int schedule) {
     settings().schedule = schedule;
 }
 
-int simt_launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared, const void *params) {
+namespace {
+
+int launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared, const void *params,
+           bool early) {
     static std::mutex one_at_a_time;
     const std::lock_guard<std::mutex> guard(one_at_a_time);
+    block.early = early;
     overflow_watch();
     Run &r = run();
     fault_none();
@@ -191,4 +210,15 @@ int simt_launch(const void *entry, const unsigned grid[3], unsigned threads, uns
     observe_launch();
     run_grid(blocks, shared);
     return block.failed;
+}
+
+} // namespace
+
+int simt_launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared, const void *params) {
+    return launch(entry, grid, threads, shared, params, false);
+}
+
+int simt_launch_early(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared,
+                      const void *params) {
+    return launch(entry, grid, threads, shared, params, true);
 }

@@ -15,6 +15,11 @@ extern "C" {
 // grid is abandoned there and simt_report has the text, until the next launch.
 int simt_launch(const void *entry, const unsigned grid[3], unsigned block, unsigned shared, const void *params);
 const char *simt_report(void);
+// The same for a kernel that may start before the one in front of it has ended (programmatic dependent launch). A
+// thread that leaves without fs_dependency_wait is a fault then; in the race build so is what a thread does before it
+// to memory that another kernel may be at work on: any write, and any read of what a kernel has written or
+// simt_frame_memory names.
+int simt_launch_early(const void *entry, const unsigned grid[3], unsigned block, unsigned shared, const void *params);
 
 // Size of the kernel's parameter struct; 0 when `entry` is not the entry of a kernel.
 size_t simt_params_bytes(const void *entry);
@@ -28,6 +33,8 @@ void simt_configure(uint64_t seed, int schedule);
 // Device memory, so that the race build can tell what a kernel may touch. No-ops in the plain build.
 void simt_register_memory(void *p, size_t bytes);
 void simt_unregister_memory(void *p);
+// Registered memory that stands for what an earlier kernel of the frame has written.
+void simt_frame_memory(void *p, size_t bytes);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

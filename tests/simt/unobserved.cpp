@@ -17,3 +17,4 @@ void observe_read(const void *, size_t, const void *) {}
 
 void simt_register_memory(void *, size_t) {}
 void simt_unregister_memory(void *) {}
+void simt_frame_memory(void *, size_t) {}

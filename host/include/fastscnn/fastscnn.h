@@ -167,8 +167,15 @@ typedef struct fscnn_frame {
 FSCNN_API void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, int32_t height,
                                 const void *pixels);
 
-// What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, of the session's
-// network size, not overlapping the frame. Host memory is written only when the frame succeeds; pinned and device
+// The size of maps that a frame gives: the session's network size, or the frame's own, where the logits are brought to
+// it (bilinear, aligned as the model prescribes) before anything is made of them. FRAME takes frames up to 16384 a
+// side.
+typedef enum fscnn_output_size { FSCNN_SIZE_NETWORK = 0, FSCNN_SIZE_FRAME = 1 } fscnn_output_size;
+
+typedef enum fscnn_score_type { FSCNN_SCORE_F32 = 0, FSCNN_SCORE_F16 = 1 } fscnn_score_type; // float, IEEE half
+
+// What to compute; each pointer is optional (NULL: not computed, costs nothing). Caller's memory, of the size that
+// `size` says, not overlapping the frame. Host memory is written only when the frame succeeds; pinned and device
 // memory is written by the device, so after a failure of the device in mid-frame it is undefined.
 typedef struct fscnn_outputs {
     uint32_t struct_size;      // set by fscnn_outputs_init
@@ -179,6 +186,10 @@ typedef struct fscnn_outputs {
     fscnn_memory memory;       // of what is written; PINNED and DEVICE: CUDA backend
     uint8_t *confidence;       // [height][confidence_stride]: 255 * softmax probability of the most probable class
     size_t confidence_stride;  // bytes; 0 means width
+    uint32_t *histogram;       // [classes]: pixels of each class, before labels_map
+    fscnn_output_size size;    // of every map; [height][width] are its sides
+    fscnn_score_type score_type;
+    void *scores; // [classes][height][width]: softmax probabilities, of score_type; a pixel with a NaN has NaNs
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
@@ -299,6 +310,36 @@ FSCNN_API fscnn_status fscnn_session_profile(fscnn_session *session, const fscnn
 // Opens (on != 0) and closes the window that a profiler records: cudaProfilerStart and cudaProfilerStop, for
 // `nsys profile --capture-range=cudaProfilerApi`. FSCNN_ERR_UNSUPPORTED on a backend without such a window.
 FSCNN_API fscnn_status fscnn_engine_profiler_window(fscnn_engine *engine, int32_t on);
+
+// ---- Calibration ------------------------------------------------------------------------------------------------
+
+// Makes a model fit for int8: sees typical frames, and writes a copy of the weights file that says how each layer's
+// input becomes bytes. One thread at a time.
+typedef struct fscnn_calibrator fscnn_calibrator;
+// Reads a safetensors weights file. *calibrator is written only on success; free it with fscnn_calibrator_close.
+FSCNN_API fscnn_status fscnn_calibrator_open(const char *weights, fscnn_calibrator **calibrator);
+FSCNN_API void fscnn_calibrator_close(fscnn_calibrator **calibrator);            // nulls the pointer; accepts NULL
+FSCNN_API int32_t fscnn_calibrator_channels(const fscnn_calibrator *calibrator); // of its frames: 3 or 4
+// Runs the network on one frame in plain precise arithmetic, which takes seconds a megapixel and some 400 bytes a
+// pixel. RGB8, or RGBA8 for a model of 4 channels, in host memory; the network runs at the frame's own size, 64..16384
+// a side.
+FSCNN_API fscnn_status fscnn_calibrator_add(fscnn_calibrator *calibrator, const fscnn_frame *frame);
+
+typedef struct fscnn_calibrated_layer {
+    uint32_t struct_size; // set by fscnn_calibrated_layer_init
+    int32_t candidate;    // 1: the layer can run in int8; 0: it never does
+    const char *name;     // "gfe.b1.0.expand"; static storage
+    double error; // what int8 alters the layer's output by, relative to how much that varies (root mean squares)
+    double scale; // of its input
+    int32_t zero; // the byte that stands for 0
+} fscnn_calibrated_layer;
+FSCNN_API void fscnn_calibrated_layer_init(fscnn_calibrated_layer *layer);
+// Layers count from 0 to 44. FSCNN_ERR_STATE before the first frame.
+FSCNN_API fscnn_status fscnn_calibrator_get_layer(fscnn_calibrator *calibrator, int32_t index,
+                                                  fscnn_calibrated_layer *layer);
+// Writes the copy; layers of a larger error stay precise. The file appears whole or not at all. FSCNN_ERR_STATE before
+// the first frame, or when no layer would run in int8.
+FSCNN_API fscnn_status fscnn_calibrator_save(fscnn_calibrator *calibrator, double max_error, const char *path);
 
 // ---- Devices ----------------------------------------------------------------------------------------------------
 

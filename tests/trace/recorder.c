@@ -1,15 +1,14 @@
 // A profiler for tests: a library that NVTX loads by NVTX_INJECTION64_PATH, and that writes down what it is told.
-#include "tests/cuda_backend/recorder.h"
+#include "tests/trace/recorder.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <nvtx3/nvToolsExt.h>
-#include <nvtx3/nvToolsExtCudaRt.h>
 
 #define EXPORTED __attribute__((visibility("default")))
-enum { MAX_EVENTS = 1 << 16, MAX_NAMES = 1 << 12, MAX_DEPTH = 64 };
+enum { MAX_EVENTS = RECORDER_MOST, MAX_NAMES = 1 << 12, MAX_DEPTH = 64 };
 
 static recorder_event events[MAX_EVENTS];
 static char *names[MAX_NAMES]; // what handles of domains and strings are pointers to
@@ -19,11 +18,13 @@ static _Thread_local struct {
     const char *name;
     uint64_t payload;
 } open_ranges[MAX_DEPTH];
-static _Thread_local int depth;
+static _Thread_local int depth, thread;
+static int threads;
 
 static void record(recorder_kind kind, const char *domain, const char *name, uint64_t payload, int at) {
     pthread_mutex_lock(&lock);
-    if (count < MAX_EVENTS) events[count++] = (recorder_event){kind, domain, name, payload, at};
+    if (thread == 0) thread = ++threads;
+    if (count < MAX_EVENTS) events[count++] = (recorder_event){kind, domain, name, payload, at, thread};
     pthread_mutex_unlock(&lock);
 }
 
@@ -50,10 +51,21 @@ static nvtxStringHandle_t register_string(nvtxDomainHandle_t domain, const char 
     return (nvtxStringHandle_t)(uintptr_t)kept;
 }
 
+static const char *name_of(const nvtxEventAttributes_t *event) {
+    return event->messageType == NVTX_MESSAGE_TYPE_REGISTERED ? (const char *)event->message.registered : NULL;
+}
+
+static uint64_t payload_of(const nvtxEventAttributes_t *event) {
+    return event->payloadType == NVTX_PAYLOAD_TYPE_UNSIGNED_INT64 ? event->payload.ullValue : 0;
+}
+
+static void mark(nvtxDomainHandle_t domain, const nvtxEventAttributes_t *event) {
+    record(RECORDER_MARK, (const char *)domain, name_of(event), payload_of(event), depth);
+}
+
 static int range_push(nvtxDomainHandle_t domain, const nvtxEventAttributes_t *event) {
-    const char *name = NULL;
-    if (event->messageType == NVTX_MESSAGE_TYPE_REGISTERED) name = (const char *)event->message.registered;
-    const uint64_t payload = event->payloadType == NVTX_PAYLOAD_TYPE_UNSIGNED_INT64 ? event->payload.ullValue : 0;
+    const char *name = name_of(event);
+    const uint64_t payload = payload_of(event);
     if (depth < MAX_DEPTH) open_ranges[depth].name = name, open_ranges[depth].payload = payload;
     record(RECORDER_PUSH, (const char *)domain, name, payload, depth);
     return depth++;
@@ -95,6 +107,7 @@ int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get_table) {
     return callbacks && callbacks->struct_size >= sizeof *callbacks &&
            take(callbacks, core, NVTX_CBID_CORE2_DomainCreateA, (NvtxFunctionPointer)domain_create) &&
            take(callbacks, core, NVTX_CBID_CORE2_DomainRegisterStringA, (NvtxFunctionPointer)register_string) &&
+           take(callbacks, core, NVTX_CBID_CORE2_DomainMarkEx, (NvtxFunctionPointer)mark) &&
            take(callbacks, core, NVTX_CBID_CORE2_DomainRangePushEx, (NvtxFunctionPointer)range_push) &&
            take(callbacks, core, NVTX_CBID_CORE2_DomainRangePop, (NvtxFunctionPointer)range_pop) &&
            take(callbacks, NVTX_CB_MODULE_CUDART, NVTX_CBID_CUDART_NameCudaStreamA, (NvtxFunctionPointer)name_stream);

@@ -1,0 +1,56 @@
+// Outputs as the caller gives them to outputs as a backend takes them: what is asked for, strides, memory.
+#include "host/outputs.h"
+
+static fs_status check_stride(size_t stride, size_t row, int height, const char *name) {
+    if (stride != 0 && stride < row)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes, a row has %zu", name, stride, row);
+    if (stride > PTRDIFF_MAX / (size_t)height)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is %zu bytes: no memory holds that many rows", name, stride);
+    return FS_OK;
+}
+
+static fs_status check_alignment(const void *pointer, size_t bytes, const char *name) {
+    if ((uintptr_t)pointer % bytes != 0)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.%s is no multiple of %zu bytes", name, bytes);
+    return FS_OK;
+}
+
+fs_status fs_outputs_check(const fscnn_engine *engine, const fs_graph *g, const fs_frame *frame,
+                           const fscnn_outputs *given, fs_outputs *outputs) {
+    fscnn_outputs o;
+    FS_TRY(fs_take_struct(given, &o, sizeof o, "fscnn_outputs"));
+    if ((unsigned)o.size > FSCNN_SIZE_FRAME)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.size is none of the fscnn_output_size values");
+    const bool at_frame_size = o.size == FSCNN_SIZE_FRAME;
+    const int height = at_frame_size ? frame->height : g->height;
+    const size_t width = (size_t)(at_frame_size ? frame->width : g->width);
+    if (at_frame_size && (height > FS_OUTPUT_SIDE || width > FS_OUTPUT_SIDE))
+        return fs_fail(FS_ERR_LIMIT,
+                       "outputs of the size of a frame of %dx%d: at most %d a side; set outputs.size to 0",
+                       frame->width, frame->height, FS_OUTPUT_SIDE);
+    if (o.labels == NULL && o.logits == NULL && o.confidence == NULL && o.histogram == NULL && o.scores == NULL)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs ask for nothing: set labels, logits, confidence, histogram or scores");
+    if ((unsigned)o.score_type > FSCNN_SCORE_F16)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.score_type is none of the fscnn_score_type values");
+    FS_TRY(check_stride(o.labels_stride, width, height, "labels_stride"));
+    FS_TRY(check_stride(o.confidence_stride, width, height, "confidence_stride"));
+    FS_TRY(check_alignment(o.scores, o.score_type == FSCNN_SCORE_F16 ? 2 : 4, "scores"));
+    FS_TRY(check_alignment(o.histogram, sizeof *o.histogram, "histogram"));
+    if ((unsigned)o.memory > FSCNN_MEMORY_DEVICE)
+        return fs_fail(FS_ERR_ARGUMENT, "outputs.memory is none of the fscnn_memory values");
+    if (o.memory == FSCNN_MEMORY_DEVICE && !engine->backend->device)
+        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend writes host memory; set outputs.memory to it",
+                       engine->backend->name);
+    *outputs = (fs_outputs){.memory = o.memory,
+                            .labels = o.labels,
+                            .labels_stride = o.labels_stride ? o.labels_stride : width,
+                            .labels_map = o.labels_map,
+                            .logits = o.logits,
+                            .confidence = o.confidence,
+                            .confidence_stride = o.confidence_stride ? o.confidence_stride : width,
+                            .histogram = o.histogram,
+                            .scores = o.scores,
+                            .scores_f16 = o.score_type == FSCNN_SCORE_F16,
+                            .at_frame_size = at_frame_size};
+    return FS_OK;
+}
