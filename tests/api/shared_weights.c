@@ -74,7 +74,10 @@ static void *one_of_many(void *unused) {
 
 int main(void) {
     for (int i = 0; i < PIXELS * 3; i++) pixels[i] = (uint8_t)(i * 7 + i / 190);
-    if (fscnn_engine_open("random:6", NULL, &engine) != FSCNN_OK) {
+    fscnn_engine_options options;
+    fscnn_engine_options_init(&options);
+    options.backend = FSCNN_BACKEND_CPU; // whose memory the allocator counts
+    if (fscnn_engine_open("random:6", &options, &engine) != FSCNN_OK) {
         fprintf(stderr, "%s\n", fscnn_error());
         return 1;
     }
