@@ -225,6 +225,9 @@ class Run:
             if done.returncode and "--kernels onednn" in command and "oneDNN" in done.stdout:
                 self.count["not run"] += 1
                 print(f"not run  {at}: this build has no oneDNN", flush=True)
+            elif done.returncode and 'no element "fastscnn"' in done.stdout:
+                self.count["not run"] += 1
+                print(f"not run  {at}: this build has no GStreamer element", flush=True)
             elif done.returncode:
                 self.breaches.append(f"{at}: status {done.returncode}\n{done.stdout}")
             else:
