@@ -228,15 +228,12 @@ class Run:
             if done.returncode and "--kernels onednn" in command and "oneDNN" in done.stdout:
                 self.count["not run"] += 1
                 print(f"not run  {at}: this build has no oneDNN", flush=True)
-<<<<<<< HEAD
             elif done.returncode and "--precision int8" in command and "does not run int8" in done.stdout:
                 self.count["not run"] += 1
                 print(f"not run  {at}: this processor has no arithmetic for it", flush=True)
-=======
             elif done.returncode and 'no element "fastscnn"' in done.stdout:
                 self.count["not run"] += 1
                 print(f"not run  {at}: this build has no GStreamer element", flush=True)
->>>>>>> w-gst
             elif done.returncode:
                 self.breaches.append(f"{at}: status {done.returncode}\n{done.stdout}")
             else:
