@@ -430,11 +430,11 @@ static void frames_once() {
         frame_fails_once({}, static_cast<Kind>(kind), cudaErrorUnknown, check::quick() ? 10 : kind == HOST ? 3 : 5);
     }
     frame_fails_once({}, LARGE, cudaErrorMemoryAllocation, 4, 8); // beyond that nothing allocates
-    expect_seen({"asking for the current GPU", "allocating memory for logits", "uploading the frame",
+    expect_seen({"asking for the current GPU", "allocating memory for an output", "uploading the frame",
                  "uploading the label map", "recording the upload", "waiting for the upload", "launching the graph",
                  "exchanging a node of the graph", "switching a node of the graph", "recording the frame",
-                 "waiting for the frame", "downloading the labels", "recording the results", "waiting for a frame",
-                 "downloading the logits", "allocating pinned memory for logits", "allocating memory for a large frame",
+                 "waiting for the frame", "recording the results", "waiting for a frame", "downloading the results",
+                 "allocating pinned memory for an output", "allocating memory for a large frame",
                  "allocating pinned memory for a large frame"},
                 "frames");
 }
