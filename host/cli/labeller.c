@@ -1,8 +1,5 @@
-// Labels pictures of any size with one model: a session that follows their size, and scores brought back to it.
+// Labels pictures of any size with one model: a session that follows their size, or has its own.
 #include "host/cli/labeller.h"
-
-#include "host/cli/resample.h"
-#include "runtime/base/mem.h"
 
 static bool use_session(fs_labeller *self, int height, int width) {
     if (self->session != NULL && self->session_info.height == height && self->session_info.width == width) return true;
@@ -20,6 +17,7 @@ static bool run_network(fs_labeller *self, const char *path, const fs_image *ima
     fscnn_outputs_init(&outputs);
     outputs.labels = labels;
     outputs.logits = logits;
+    outputs.size = FSCNN_SIZE_FRAME;
     double start = fs_seconds();
     if (fscnn_run(self->session, &frame, &outputs) != FSCNN_OK) {
         fs_complain("%s: %s", path, fscnn_error());
@@ -27,45 +25,6 @@ static bool run_network(fs_labeller *self, const char *path, const fs_image *ima
     }
     *seconds = fs_seconds() - start;
     return true;
-}
-
-// Brings the scores to the picture's size and takes the best class there; with `keep` the resized scores stay too.
-static void labels_from_scores(const float *scores, fs_size size, int classes, int height, int width, uint8_t *labels,
-                               float *best, float *row, float *keep) {
-    size_t plane = (size_t)height * (size_t)width;
-    for (int c = 0; c < classes; c++) {
-        const float *in = scores + (size_t)c * (size_t)size.height * (size_t)size.width;
-        for (int y = 0; y < height; y++) {
-            size_t at = (size_t)y * (size_t)width;
-            float *out = keep != NULL ? keep + (size_t)c * plane + at : row;
-            fs_plane_resize_row(in, size.height, size.width, y, height, width, out);
-            for (int x = 0; x < width; x++) {
-                if (c > 0 && !(out[x] > best[at + (size_t)x])) continue;
-                best[at + (size_t)x] = out[x];
-                labels[at + (size_t)x] = (uint8_t)c;
-            }
-        }
-    }
-}
-
-static bool label_resized(fs_labeller *self, const char *path, fs_size size, const fs_image *picture, uint8_t *labels,
-                          float *logits, double *seconds) {
-    size_t pixels = (size_t)picture->height * (size_t)picture->width;
-    size_t classes = (size_t)self->model.info.classes;
-    float *scores = fs_malloc((size_t)size.height * (size_t)size.width, classes * sizeof *scores);
-    float *best = fs_malloc(pixels, sizeof *best);
-    float *row = fs_malloc((size_t)picture->width, sizeof *row);
-    bool fine = false;
-    if (scores == NULL || best == NULL || row == NULL) {
-        fs_complain("%s: out of memory; use a smaller --size or fewer outputs", path);
-    } else if (run_network(self, path, picture, NULL, scores, seconds)) {
-        labels_from_scores(scores, size, (int)classes, picture->height, picture->width, labels, best, row, logits);
-        fine = true;
-    }
-    fs_free(scores);
-    fs_free(best);
-    fs_free(row);
-    return fine;
 }
 
 bool fs_labeller_read(const fs_labeller *self, const char *path, fs_image *picture) {
@@ -100,10 +59,7 @@ bool fs_labeller_run(fs_labeller *self, const char *path, const fs_image *pictur
             return false;
         }
     }
-    if (!use_session(self, size.height, size.width)) return false;
-    const bool native = size.height == picture->height && size.width == picture->width;
-    return native ? run_network(self, path, picture, labels, logits, seconds)
-                  : label_resized(self, path, size, picture, labels, logits, seconds);
+    return use_session(self, size.height, size.width) && run_network(self, path, picture, labels, logits, seconds);
 }
 
 int fs_labeller_open(fs_labeller *self, const char *verb) {

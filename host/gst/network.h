@@ -11,8 +11,6 @@
 
 enum { FS_NETWORK_MIN_SIDE = 64, FS_NETWORK_MAX_SIDE = 16384 };
 
-typedef struct fs_network_column fs_network_column;
-
 // Zeroed: closed. One thread at a time.
 typedef struct fs_network {
     fscnn_engine *engine;
@@ -23,9 +21,6 @@ typedef struct fs_network {
     fscnn_session *session;
     int width, height;             // of the session
     int frame_width, frame_height; // of the frames
-    uint8_t *labels;               // [height][width] and
-    float *logits;                 // [classes][height][width], both only while the frames have another size
-    fs_network_column *columns;    // [frame_width], as above
 } fs_network;
 
 // Opens the weights. On failure `network` stays closed, with `error` set.
@@ -36,7 +31,7 @@ void fs_network_close(fs_network *network); // fine when closed
 fscnn_status fs_network_prepare(fs_network *network, int frame_width, int frame_height, int width, int height,
                                 int threads, bool tune);
 // Labels a frame of the prepared size into labels[frame_height][stride]. Frames of another size than the network's are
-// resized to it, and the scores resized back before the best class is taken, as `fastscnn segment --size` does.
+// resized to it, and the scores brought to the frame's size before the best class is taken, as in `fastscnn segment`.
 fscnn_status fs_network_run(fs_network *network, const fscnn_frame *frame, uint8_t *labels, size_t stride);
 
 #endif

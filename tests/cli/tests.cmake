@@ -1,6 +1,6 @@
 # The command: its parts alone, and the built program as a script would use it.
 fs_criterion_test(test_cli_units ${CMAKE_CURRENT_LIST_DIR}/units.c ${CMAKE_SOURCE_DIR}/host/cli/options.c
-  ${CMAKE_SOURCE_DIR}/host/cli/progress.c ${CMAKE_SOURCE_DIR}/host/cli/resample.c)
+  ${CMAKE_SOURCE_DIR}/host/cli/progress.c)
 fs_criterion_test(test_cli_measure ${CMAKE_CURRENT_LIST_DIR}/measure.c ${CMAKE_SOURCE_DIR}/host/cli/stats.c
   ${CMAKE_SOURCE_DIR}/host/cli/machine.c ${CMAKE_SOURCE_DIR}/host/cli/tree.c ${CMAKE_SOURCE_DIR}/host/cli/plot.c
   ${CMAKE_SOURCE_DIR}/host/cli/common.c ${CMAKE_SOURCE_DIR}/host/cli/options.c)

@@ -5,7 +5,6 @@
 
 #include "host/cli/options.h"
 #include "host/cli/progress.h"
-#include "host/cli/resample.h"
 
 // ---- Values ---------------------------------------------------------------------------------------------------------
 
@@ -335,49 +334,4 @@ Test(progress, start_end_and_nonsense_are_safe) {
     cr_assert_not_null(strstr(line, "  0% 0/10"));
     fs_progress_line(line, sizeof line, "x", 12, 10, 1, 80, false);
     cr_assert_not_null(strstr(line, "100% 10/10"));
-}
-
-// ---- Resampling -----------------------------------------------------------------------------------------------------
-
-Test(resample, same_size_copies) {
-    const float in[6] = {1, 2, 3, 4, 5, 6};
-    float row[3];
-    fs_plane_resize_row(in, 2, 3, 1, 2, 3, row);
-    cr_assert(row[0] == 4 && row[1] == 5 && row[2] == 6);
-}
-
-Test(resample, doubling_uses_half_pixel_centres) {
-    const float in[2] = {0, 4};
-    float row[4];
-    fs_plane_resize_row(in, 1, 2, 0, 1, 4, row);
-    const float want[4] = {0, 1, 3, 4};
-    for (int i = 0; i < 4; i++) cr_assert_float_eq(row[i], want[i], 1e-6);
-}
-
-Test(resample, halving_averages_neighbours) {
-    const float in[4] = {0, 2, 10, 20};
-    float row[2];
-    fs_plane_resize_row(in, 1, 4, 0, 1, 2, row);
-    cr_assert_float_eq(row[0], 1, 1e-6);
-    cr_assert_float_eq(row[1], 15, 1e-6);
-}
-
-Test(resample, a_plane_stays_a_plane_inside) {
-    float in[5 * 7], row[13];
-    for (int y = 0; y < 5; y++)
-        for (int x = 0; x < 7; x++) in[7 * y + x] = 3.f * (float)y - 2.f * (float)x;
-    for (int y = 2; y < 9; y++) {
-        fs_plane_resize_row(in, 5, 7, y, 11, 13, row);
-        for (int x = 2; x < 11; x++) {
-            double want = 3 * ((y + 0.5) * 5 / 11 - 0.5) - 2 * ((x + 0.5) * 7 / 13 - 0.5);
-            cr_assert_float_eq(row[x], want, 1e-5);
-        }
-    }
-}
-
-Test(resample, one_pixel_fills_everything) {
-    const float in = 2.5f;
-    float row[5];
-    fs_plane_resize_row(&in, 1, 1, 2, 3, 5, row);
-    for (int i = 0; i < 5; i++) cr_assert_eq(row[i], 2.5f);
 }

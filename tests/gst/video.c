@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/cli/resample.h"
-
 const video_format video_formats[VIDEO_FORMATS] = {
     {"RGB", FSCNN_RGB8},  {"BGR", FSCNN_BGR8},  {"RGBA", FSCNN_RGBA8},  {"BGRA", FSCNN_BGRA8},
     {"NV12", FSCNN_NV12}, {"I420", FSCNN_I420}, {"GRAY8", FSCNN_GRAY8},
@@ -168,29 +166,16 @@ uint8_t *video_labels(const GstVideoInfo *info, GstBuffer *buffer, int width, in
     uint8_t *labels = g_malloc0((gsize)frame_width * (gsize)frame_height);
     fscnn_outputs outputs;
     fscnn_outputs_init(&outputs);
-    if (!resized) {
-        outputs.labels = labels;
-        run(session, &frame, &outputs);
-    } else {
-        // As the command does it: all scores at the frame's size, then the best class.
-        const size_t plane = (size_t)width * (size_t)height;
-        outputs.logits = g_malloc(plane * (size_t)engine.classes * sizeof(float));
-        float *row = g_malloc((gsize)frame_width * sizeof *row), *best = g_malloc((gsize)frame_width * sizeof *best);
-        run(session, &frame, &outputs);
-        for (int y = 0; y < frame_height; y++)
-            for (int c = 0; c < engine.classes; c++) {
-                fs_plane_resize_row(outputs.logits + (size_t)c * plane, height, width, y, frame_height, frame_width,
-                                    row);
-                for (int x = 0; x < frame_width; x++)
-                    if (c == 0 || row[x] > best[x]) {
-                        best[x] = row[x];
-                        labels[(size_t)y * (size_t)frame_width + (size_t)x] = (uint8_t)c;
-                    }
-            }
-        g_free(row);
-        g_free(best);
-        g_free(outputs.logits);
-    }
+    // The best class of all scores at the frame's size.
+    const size_t plane = (size_t)frame_width * (size_t)frame_height;
+    outputs.size = FSCNN_SIZE_FRAME;
+    outputs.logits = g_malloc(plane * (size_t)engine.classes * sizeof(float));
+    run(session, &frame, &outputs);
+    for (size_t i = 0; i < plane; i++)
+        for (int c = 1; c < engine.classes; c++)
+            if (outputs.logits[(size_t)c * plane + i] > outputs.logits[(size_t)labels[i] * plane + i])
+                labels[i] = (uint8_t)c;
+    g_free(outputs.logits);
     gst_video_frame_unmap(&frame);
     fscnn_session_close(&session);
     return labels;
