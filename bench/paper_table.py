@@ -31,7 +31,7 @@ PAPER = {
     "prob": {"Titan X (Maxwell)": (62.1, 197.6, 372.8), "Titan Xp (Pascal)": (106.2, 266.3, 432.9)},
 }
 OWN = ("--size", "--task", "--json", "--plot", "--samples", "--compare", "--mode")
-LOAD_QUIET = 1.5  # as in host/cli/compare.c
+OTHERS_QUIET = 0.2  # processors; as in host/cli/compare.c
 Result = tuple[str, dict[str, Any]]  # file name; its content
 
 
@@ -84,9 +84,9 @@ def cell(fps: float) -> str:
     return f"{fps:.1f}"
 
 
-def load_of(runs: list[dict[str, Any]]) -> float:
-    """Highest load of the machine just before a size was measured, 0 where it is not known."""
-    return max(run["load_before_after"][0] or 0 for run in runs)
+def others(runs: list[dict[str, Any]]) -> float:
+    """Processors that other work kept busy at most while a size was measured, 0 where it is not known."""
+    return max(run["others_processors"] or 0 for run in runs)
 
 
 def table(results: list[Result]) -> list[str]:
@@ -101,7 +101,7 @@ def table(results: list[Result]) -> list[str]:
             if runs[0]["task"] != task:
                 continue
             mark = f"({len(notes) + 1})"
-            busy = ", busy machine" if load_of(runs) > LOAD_QUIET else ""
+            busy = ", busy machine" if others(runs) > OTHERS_QUIET else ""
             where = f"{runs[0]['backend'].upper()}: {runs[0]['device']}, {runs[0]['precision']}{busy} {mark}"
             lines.append(f"| {theirs}: {task} | {where} | " + " | ".join(cell(run["fps"]) for run in runs) + " |")
             notes.append(f"- {mark} {detail(name, content)}")
@@ -118,8 +118,8 @@ def detail(name: str, content: dict[str, Any]) -> str:
             f"threads; {first['kernels']} kernels, {first['io']} memory, weights {first['weights']} "
             f"({first['classes']} classes), {first['frames_in_turn']} frames in turn; {frames} frames, median "
             f"{medians} ms; commit {content['commit']}; {name}.")
-    if load_of(runs) > LOAD_QUIET:
-        text += (f" **The machine was busy with other work** (load {load_of(runs):.1f}): the figures are too low, "
+    if others(runs) > OTHERS_QUIET:
+        text += (f" **The machine was busy with other work** ({others(runs):.2f} processors): the figures are too low, "
                  "measure again on a quiet one.")
     return text
 

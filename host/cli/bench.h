@@ -25,7 +25,8 @@ typedef struct fs_bench_run {
     double seconds; // measured
     bool interrupted;
     fs_stats latency;
-    double mhz[2], load[2]; // of the machine before and after; mhz 0, load below 0: unknown
+    double mhz[2]; // of the machine before and after; 0: unknown
+    double others; // processors that other processes kept busy meanwhile, as 0.25; below 0: unknown
 
     // Paced: frames that there was no time to start and frames that ended after the next was due; in milliseconds, how
     // late the timer woke, and how late after they were due frames were submitted and done.

@@ -144,11 +144,6 @@ static bool window(const fs_bench *bench, int on) {
     return false;
 }
 
-static void note_machine(fs_bench_run *run, int when) {
-    run->mhz[when] = fs_machine_mhz("");
-    run->load[when] = fs_machine_load();
-}
-
 static int summarise(const fs_bench *bench, fs_bench_run *run) {
     double *values = fs_malloc(run->count, sizeof *values);
     if (values == NULL) {
@@ -194,9 +189,11 @@ int fs_bench_measure(fs_bench *bench, fs_bench_run *run, fscnn_session *session,
     fs_progress_say(&progress, text); // redrawing would disturb what is measured
     if (fine && interrupted == 0) {
         p.seconds = bench->duration, p.frames = (size_t)bench->frames, p.keep = true, p.progress = NULL;
-        note_machine(run, 0);
+        run->mhz[0] = fs_machine_mhz("");
+        const fs_moment start = fs_machine_moment("");
         fine = window(bench, 1) && drive(&p) && window(bench, 0);
-        note_machine(run, 1);
+        run->others = fs_machine_others(start, fs_machine_moment(""));
+        run->mhz[1] = fs_machine_mhz("");
     }
     fs_progress_clear(&progress);
     sigaction(SIGINT, &before, NULL);

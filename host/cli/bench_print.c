@@ -141,9 +141,8 @@ static void print_one(const fs_bench *self, const fs_bench_run *run, FILE *file)
         fprintf(file, "           wake-up, start, completion: after the moment at which the frame was due\n");
     }
     print_needs(file, run->count);
-    if (run->mhz[1] > 0)
-        fprintf(file, "clock      %.0f MHz before, %.0f MHz after; load %.2f before, %.2f after\n", run->mhz[0],
-                run->mhz[1], run->load[0], run->load[1]);
+    if (run->mhz[1] > 0) fprintf(file, "clock      %.0f MHz before, %.0f MHz after\n", run->mhz[0], run->mhz[1]);
+    if (run->others >= 0) fprintf(file, "others     kept %.2f processors busy meanwhile\n", run->others);
     fprintf(file, "set-up     %.1f ms (engine and session)\n", run->setup_ms);
     fprintf(file, "memory     host %s, device %s; peak of the whole process %s\n",
             fs_bytes_text(memory_bytes(self, run, false), host), fs_bytes_text(memory_bytes(self, run, true), device),
@@ -248,9 +247,9 @@ static void samples_json(const fs_bench *self, const fs_bench_run *run, fs_text 
     fs_json_close(json, '}');
 }
 
-static void pair_json(fs_text *json, const char *key, const double pair[2], double least) {
-    fs_json_open(json, key, '[');
-    for (int i = 0; i < 2; i++) fs_json_number(json, NULL, pair[i] >= least ? pair[i] : NAN);
+static void clocks_json(const fs_bench_run *run, fs_text *json) {
+    fs_json_open(json, "mhz_before_after", '[');
+    for (int i = 0; i < 2; i++) fs_json_number(json, NULL, run->mhz[i] > 0 ? run->mhz[i] : NAN);
     fs_json_close(json, ']');
 }
 
@@ -292,8 +291,8 @@ static void run_json(const fs_bench *self, const fs_bench_run *run, fs_text *jso
     stats_json(json, "latency_ms", &run->latency);
     intervals_json(json, &run->latency);
     if (self->mode == FS_BENCH_PACED) paced_json(self, run, json);
-    pair_json(json, "mhz_before_after", run->mhz, 1e-9);
-    pair_json(json, "load_before_after", run->load, 0);
+    clocks_json(run, json);
+    fs_json_number(json, "others_processors", run->others >= 0 ? run->others : NAN);
     fs_json_number(json, "setup_ms", run->setup_ms);
     fs_json_integer(json, "device_bytes", (int64_t)memory_bytes(self, run, true));
     fs_json_integer(json, "host_bytes", (int64_t)memory_bytes(self, run, false));

@@ -9,7 +9,7 @@
 
 enum { ROUNDS = 2000, FRAMES_MIN = 20 };
 static const uint64_t SEED = 1;
-static const double LOAD_QUIET = 1.5; // a warm-up of this command is part of it
+static const double OTHERS_QUIET = 0.2; // processors
 
 // Without these being equal the figures answer different questions.
 static const char *const must_agree[] = {"size", "task", "io", "mode", "in_flight", "paced.rate_hz"};
@@ -241,12 +241,10 @@ static int pair_up(const side sides[2], outcome outcomes[FS_SIZES_MAX]) {
     return pairs;
 }
 
-// Load of the machine just before a run was measured; below 0: not recorded.
-static double load_before(const fs_tree_value *run) {
-    const fs_tree_value *pair = fs_tree_get(run, "load_before_after");
-    return pair != NULL && pair->kind == FS_TREE_ARRAY && pair->count == 2 && pair[1].kind == FS_TREE_NUMBER
-               ? pair[1].number
-               : -1;
+// Processors that other work kept busy while a run was measured; below 0: not recorded.
+static double others(const fs_tree_value *run) {
+    const fs_tree_value *value = fs_tree_get(run, "others_processors");
+    return value != NULL && value->kind == FS_TREE_NUMBER ? value->number : -1;
 }
 
 // ---- Printing -------------------------------------------------------------------------------------------------------
@@ -272,10 +270,10 @@ static void print_outcome(const fs_compare *compare, const side sides[2], const 
     const row *r = o->decisive;
     fprintf(file, "%s: '%s' takes %.4f of the time of '%s', it is %.4f times as fast (%.4f to %.4f), by the %s\n",
             o->verdict, sides[1].path, 1 / r->ratio, sides[0].path, r->ratio, r->low, r->high, r->name);
-    const double load[2] = {load_before(o->run[0]), load_before(o->run[1])};
-    if (load[0] > LOAD_QUIET || load[1] > LOAD_QUIET)
-        fprintf(file, "       the machine was busy (load %.2f and %.2f): measure again when it is quiet\n", load[0],
-                load[1]);
+    const double busy[2] = {others(o->run[0]), others(o->run[1])};
+    if (busy[0] > OTHERS_QUIET || busy[1] > OTHERS_QUIET)
+        fprintf(file, "       other work kept %.2f and %.2f processors busy: measure again on a quiet machine\n",
+                fmax(busy[0], 0), fmax(busy[1], 0));
     if (strcmp(o->verdict, "noise") != 0) return;
     if (r->low <= 1 && r->high >= 1)
         fprintf(file, "       no difference can be told: the interval holds 1\n");

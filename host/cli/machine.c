@@ -1,11 +1,14 @@
 // Reads the facts of the machine from /proc and /sys.
 #include "host/cli/machine.h"
 
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { CORES_MAX = 4096 };
 
@@ -93,7 +96,31 @@ double fs_machine_mhz(const char *root) {
     return machine.mhz;
 }
 
-double fs_machine_load(void) {
+static double busy_seconds(const char *root) {
+    char line[512];
+    if (!first_line(root, "/proc/stat", line, sizeof line)) return -1;
+    double user, nice, system, irq, softirq, steal; // without idle and iowait; guests are part of user
+    if (sscanf(line, "cpu %lf %lf %lf %*f %*f %lf %lf %lf", &user, &nice, &system, &irq, &softirq, &steal) != 6)
+        return -1;
+    return (user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double clock_seconds(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+fs_moment fs_machine_moment(const char *root) {
+    return (fs_moment){busy_seconds(root), clock_seconds(CLOCK_PROCESS_CPUTIME_ID), clock_seconds(CLOCK_MONOTONIC)};
+}
+
+double fs_machine_others(fs_moment from, fs_moment to) {
+    if (from.busy < 0 || to.busy < 0 || to.at <= from.at) return -1;
+    return fmax(0, to.busy - from.busy - (to.own - from.own)) / (to.at - from.at);
+}
+
+static double load_now(void) {
     double load;
     return getloadavg(&load, 1) == 1 ? load : -1;
 }
@@ -106,7 +133,7 @@ static uint64_t memory_of(const char *root) {
 }
 
 void fs_machine_read(const char *root, fs_machine *m) {
-    *m = (fs_machine){.load = fs_machine_load(), .memory_bytes = memory_of(root)};
+    *m = (fs_machine){.load = load_now(), .memory_bytes = memory_of(root)};
     read_cpuinfo(root, m);
     const double mhz = cpufreq_mhz(root);
     if (mhz > 0) m->mhz = mhz;

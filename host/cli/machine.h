@@ -20,9 +20,16 @@ typedef struct fs_machine {
 
 // Reads /proc and /sys below `root`, "" for this machine's. What is not there is left unknown.
 void fs_machine_read(const char *root, fs_machine *machine);
-// Clock now and load, which change while one measures.
-double fs_machine_mhz(const char *root);
-double fs_machine_load(void);
+double fs_machine_mhz(const char *root); // clock now, which changes while one measures
+
+// How busy others kept the machine between two moments. Not the load average, which counts one's own warm-up.
+typedef struct fs_moment {
+    double busy; // processor time of all processes since the machine started, in seconds; below 0: unknown
+    double own;  // of this one
+    double at;   // by the monotonic clock
+} fs_moment;
+fs_moment fs_machine_moment(const char *root);
+double fs_machine_others(fs_moment from, fs_moment to); // processors, as 0.25; below 0: unknown
 // "AMD EPYC, 2 processors on 2 cores, 2 usable" and "2596 MHz now, ..." into text[2], each of `size` bytes.
 void fs_machine_describe(const fs_machine *machine, char *what, char *clocks, size_t size);
 void fs_machine_json(fs_text *json, const char *key, const fs_machine *machine);

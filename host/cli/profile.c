@@ -219,9 +219,9 @@ static int run(fs_profiler *self, fs_image *picture) {
     code = fs_workload_open(&self->work, &self->model, &self->choice, self->size, 1, picture);
     if (code != FS_EXIT_OK) return code;
     fs_workload_describe(&self->work, p->input, sizeof p->input);
-    p->load[0] = fs_machine_load();
+    const fs_moment start = fs_machine_moment("");
     code = measure(self);
-    p->load[1] = fs_machine_load();
+    p->others = fs_machine_others(start, fs_machine_moment(""));
     return code == FS_EXIT_OK ? report(self) : code;
 }
 

@@ -27,7 +27,7 @@ typedef struct fs_profile {
     const char *task, *io;
     char input[256]; // in words
     double warmup;   // seconds
-    double load[2];  // of the machine before and after; < 0: unknown
+    double others;   // processors that other processes kept busy meanwhile; < 0: unknown
 
     fs_profile_step *step; // [session.steps]
     fs_profile_module *module;

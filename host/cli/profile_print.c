@@ -1,4 +1,5 @@
 // Prints a profile as a text table, as JSON and as a Chrome trace.
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,8 +125,7 @@ void fs_profile_json(const fs_profile *p, fs_text *json) {
     fs_json_integer(json, "threads", p->session.threads);
     fs_json_integer(json, "frames", (int64_t)p->frames);
     fs_json_number(json, "warmup_s", p->warmup);
-    fs_json_number(json, "load_before", p->load[0]);
-    fs_json_number(json, "load_after", p->load[1]);
+    fs_json_number(json, "others_processors", p->others >= 0 ? p->others : NAN);
     fs_json_number(json, "frame_us", p->frame_median_us);
     fs_json_number(json, "steps_us", p->steps_us);
     fs_json_number(json, "outside_us", p->outside_us);

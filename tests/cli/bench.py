@@ -142,7 +142,7 @@ def machine(command):
     assert set(facts) == {"cpu", "processors", "cores", "usable", "mhz", "mhz_max", "governor", "system",
                           "memory_bytes"}, facts
     assert 0 < facts["usable"] <= facts["processors"] or facts["usable"] == len(os.sched_getaffinity(0)), facts
-    assert len(run["mhz_before_after"]) == len(run["load_before_after"]) == 2
+    assert len(run["mhz_before_after"]) == 2 and 0 <= run["others_processors"] <= facts["processors"], run
     assert out.index("machine    ") < out.index("device     ") < out.index("frames     "), out
     assert "clock      " in out and "governor" in out and run["device_detail"].split("\n", 1)[0] in out
 
@@ -150,7 +150,7 @@ def machine(command):
 def made(name, values, command, **changes):
     """A result with made-up latencies."""
     run = {"kind": "bench", "commit": "c", "size": "64x96", "task": "labels", "io": "host", "mode": "latency",
-           "in_flight": 1, "latency_ms": {}, "fps": 1, "load_before_after": [0.1, 0.2],
+           "in_flight": 1, "latency_ms": {}, "fps": 1, "others_processors": 0.1,
            "samples": {"begin_s": [i / 100 for i in range(len(values))], "latency_ms": values}} | changes
     return command.write(name, run)
 
@@ -192,9 +192,9 @@ def compare(command):
     made("b.json", tiny, command)
     assert "below --margin 1 %" in command("--compare", "a.json", "b.json").stdout
     assert "the interval holds 1" in command("--compare", "a.json", "a.json").stdout
-    made("b.json", tiny, command, load_before_after=[7, 8], precision="bf16")
+    made("b.json", tiny, command, others_processors=1.5, precision="bf16")
     out = command("--compare", "a.json", "b.json").stdout
-    assert "busy (load 0.10 and 7.00)" in out and "precision is none and bf16" in out, out
+    assert "other work kept 0.10 and 1.50 processors busy" in out and "precision is none and bf16" in out, out
     # Throughput is judged by the time from one end to the next.
     for name, step in (("a.json", 0.02), ("b.json", 0.01)):
         made(name, [30.0] * 100, command, mode="throughput", in_flight=3,
@@ -315,11 +315,11 @@ def paper(command):
     content["runs"][1]["fps"] = 12345.6
     (results / "cpu-fp32-host-scores.json").write_text(json.dumps(content), encoding="utf-8")
     assert "is not what" in run("--check", code=1)
-    content["runs"][0]["load_before_after"][0] = 40
+    content["runs"][0]["others_processors"] = 3.5
     (results / "cpu-fp32-host-scores.json").write_text(json.dumps(content), encoding="utf-8")
     run("--render")
     text = docs.read_text(encoding="utf-8")
-    assert "busy with other work** (load 40.0)" in text and ", fp32, busy machine (2) |" in text, text
+    assert "busy with other work** (3.50 processors)" in text and ", fp32, busy machine (2) |" in text, text
     for wrong in ({"kind": "eval"}, {"runs": content["runs"][:2]}, {"runs": [r | {"interrupted": True}
                                                                              for r in content["runs"]]}):
         (results / "x.json").write_text(json.dumps(content | wrong), encoding="utf-8")

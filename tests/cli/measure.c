@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "host/cli/machine.h"
 #include "host/cli/plot.h"
@@ -245,6 +246,21 @@ Test(machine, what_is_not_there_is_unknown, .init = make_root, .fini = remove_ro
     char what[512], clocks[512];
     fs_machine_describe(&m, what, clocks, sizeof what);
     cr_assert_not_null(strstr(clocks, "clock unknown, highest unknown, governor unknown"), "%s", clocks);
+}
+
+Test(machine, tells_others_work_from_ones_own, .init = make_root, .fini = remove_root) {
+    cr_assert_lt(fs_machine_moment(root).busy, 0); // no /proc/stat
+    put("/proc/stat", "cpu  100 20 30 9999 999 4 5 6 77 7\ncpu0 1 1 1 1 1 1 1 1 0 0\n");
+    const fs_moment now = fs_machine_moment(root);
+    cr_assert_float_eq(now.busy * (double)sysconf(_SC_CLK_TCK), 165,
+                       1e-6); // neither idle, nor iowait, nor guests twice
+    put("/proc/stat", "cpu 100 20\n");
+    cr_assert_lt(fs_machine_moment(root).busy, 0);
+    const fs_moment from = {.busy = 1000, .own = 5, .at = 50};
+    cr_assert_float_eq(fs_machine_others(from, (fs_moment){1007, 9, 54}), 0.75, 1e-9);
+    cr_assert_eq(fs_machine_others(from, (fs_moment){1003.9, 9, 54}), 0); // ticks are coarse
+    cr_assert_lt(fs_machine_others(from, (fs_moment){-1, 9, 54}), 0);
+    cr_assert_lt(fs_machine_others(from, from), 0);
 }
 
 Test(machine, this_one_has_processors) {
