@@ -35,13 +35,14 @@ from typing import Any, Callable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-sys.path[:0] = [HERE, os.path.join(ROOT, "weights")]
+sys.path[:0] = [HERE, os.path.join(ROOT, "weights"), os.path.join(ROOT, "examples", "python")]
 
 BASELINE = "onnxruntime-fp32"
 # Engine -> what it is. The order is the table's.
 ENGINES = {
     "fastscnn-fp32": "this library, fp32",
     "fastscnn-bf16": "this library, bf16",
+    "fastscnn-int8": "this library, int8; only calibrated weights",
     "fastscnn-fp32-onednn": "this library, its convolutions one by one through oneDNN",
     "fastscnn-bf16-onednn": "the same in bf16",
     "onnxruntime-fp32": "ONNX Runtime, logits upsampled and compared in NCHW as exporters write it",
@@ -65,75 +66,21 @@ class Absent(Exception):
 # ---- Engines: each function opens one and returns how to run a frame, and what it says of itself -------------------
 
 
-class _EngineOptions(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("backend", ctypes.c_int32), ("precision", ctypes.c_int32),
-                ("device", ctypes.c_int32), ("disable_fusion", ctypes.c_char_p),
-                ("kernels", ctypes.c_char_p)]
-
-
-class _SessionOptions(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("width", ctypes.c_int32), ("height", ctypes.c_int32),
-                ("threads", ctypes.c_int32), ("in_flight", ctypes.c_int32), ("tune", ctypes.c_int32)]
-
-
-class _Frame(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("format", ctypes.c_int32), ("width", ctypes.c_int32),
-                ("height", ctypes.c_int32), ("plane", ctypes.c_void_p * 4), ("stride", ctypes.c_size_t * 4),
-                ("memory", ctypes.c_int32), ("matrix", ctypes.c_int32), ("range", ctypes.c_int32)]
-
-
-class _Outputs(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("labels", ctypes.c_void_p), ("labels_stride", ctypes.c_size_t),
-                ("labels_map", ctypes.c_void_p), ("logits", ctypes.c_void_p)]
-
-
-_RGB8, _RGBA8, _CPU = 1, 3, 1
-_PRECISIONS = {"fp32": 1, "bf16": 2}
-
-
 def open_fastscnn(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:
-    """This library, through its C API."""
-    import numpy as np
-
+    """This library, by the Python example's binding."""
     if not os.path.exists(config["library"]):
         raise Absent(f"{config['library']} is not built (make build)")
-    library = ctypes.CDLL(config["library"])
-    library.fscnn_version_string.restype = ctypes.c_char_p
-    library.fscnn_error.restype = ctypes.c_char_p
+    os.environ["FASTSCNN_LIBRARY"] = config["library"]
+    import fastscnn
 
-    def check(status: int) -> None:
-        if status != 0:
-            raise Absent(library.fscnn_error().decode())
-
-    def made(kind: type[ctypes.Structure], init: str, *arguments: Any) -> Any:
-        value = kind()
-        getattr(library, init)(ctypes.byref(value), *arguments)
-        if value.struct_size != ctypes.sizeof(kind):
-            raise Absent(f"{config['library']}: {init} fills {value.struct_size} bytes, this script knows "
-                         f"{ctypes.sizeof(kind)}; use the script of the library's version")
-        return value
-
-    options = made(_EngineOptions, "fscnn_engine_options_init")
-    options.backend, options.precision = _CPU, _PRECISIONS[flavour[0]]
-    options.kernels = b"onednn" if "onednn" in flavour else b"own"
-    engine, session = ctypes.c_void_p(), ctypes.c_void_p()
-    check(library.fscnn_engine_open(config["weights"].encode(), ctypes.byref(options), ctypes.byref(engine)))
-    session_options = made(_SessionOptions, "fscnn_session_options_init")
-    session_options.height, session_options.width = config["size"]
-    session_options.threads, session_options.in_flight = config["threads"], 1
-    check(library.fscnn_session_open(engine, ctypes.byref(session_options), ctypes.byref(session)))
-
-    def run(frame: Any) -> Any:
-        height, width, channels = frame.shape
-        picture = made(_Frame, "fscnn_frame_init", _RGB8 if channels == 3 else _RGBA8, width, height,
-                       ctypes.c_void_p(frame.ctypes.data))
-        labels = np.empty((height, width), np.uint8)
-        outputs = made(_Outputs, "fscnn_outputs_init")
-        outputs.labels = labels.ctypes.data
-        check(library.fscnn_run(session, ctypes.byref(picture), ctypes.byref(outputs)))
-        return labels
-
-    return run, {"version": library.fscnn_version_string().decode()}
+    try:
+        engine = fastscnn.Engine(config["weights"], backend="cpu", precision=flavour[0],
+                                 kernels="onednn" if "onednn" in flavour else "own")
+        height, width = config["size"]
+        session = engine.session(width, height, threads=config["threads"], in_flight=1)
+    except fastscnn.Error as error:
+        raise Absent(str(error)) from None
+    return lambda frame: session.run(frame).numpy(), {"version": fastscnn.version()}
 
 
 def open_onnxruntime(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:

@@ -291,9 +291,11 @@ def _frame(pixels: Any, order: str, stream: Optional[int]) -> Tuple[_Frame, Any]
 class Engine:
     """The weights; share it between threads and sessions."""
 
-    def __init__(self, weights: str, backend: str = "auto", precision: str = "auto", device: int = 0) -> None:
+    def __init__(self, weights: str, backend: str = "auto", precision: str = "auto", device: int = 0,
+                 kernels: str = "auto") -> None:
         self.handle = c_void_p()
-        options = _EngineOptions(backend=BACKENDS[backend], precision=PRECISIONS[precision], device=device)
+        options = _EngineOptions(backend=BACKENDS[backend], precision=PRECISIONS[precision], device=device,
+                                 kernels=kernels.encode())
         _check(_library.fscnn_engine_open(os.fsencode(weights), byref(options), byref(self.handle)))
         info = _EngineInfo()
         _check(_library.fscnn_engine_get_info(self.handle, byref(info)))
