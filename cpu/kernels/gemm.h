@@ -21,6 +21,58 @@ typedef struct gemm_piece {
     int k;
 } gemm_piece;
 
+// Where a tile's sums go, as in fs_gemm and fs_gemm_u8.
+typedef struct tile_end {
+    const float *scale, *bias; // of sums of integers, else NULL
+    void *c;
+    ptrdiff_t c_stride, c_panel;
+    const void *add;
+    ptrdiff_t add_stride;
+    bool relu, c_float;
+} tile_end;
+
+// The sums are `acc`, or, where the end has scales, the integers `sums`.
+FS_INLINE void tile_finish_as(const tile_end *e, vf acc[FS_TILE_M][FS_TILE_V], vi sums[FS_TILE_M][FS_TILE_V], int m0,
+                              int n, const int m, const int v, const bool c_float, const bool add, const bool relu) {
+    const ptrdiff_t stride = e->c_stride, add_stride = e->add_stride;
+#pragma GCC unroll 2
+    for (int j = 0; j < v; j++) {
+        const int channel = n + j * FS_LANES;
+        const ptrdiff_t at = m0 * stride + channel / FS_PANEL * e->c_panel + channel % FS_PANEL;
+        const ptrdiff_t from = m0 * add_stride + channel;
+        const vf scale = sums ? vf_load(e->scale + channel) : vf_zero();
+        const vf bias = sums ? vf_load(e->bias + channel) : vf_zero();
+#pragma GCC unroll 12
+        for (int i = 0; i < m; i++) {
+            vf r = sums ? vf_add(vf_mul(vi_to_float(sums[i][j]), scale), bias) : acc[i][j];
+            if (add)
+                r = vf_add(r, c_float ? vf_load((const float *)e->add + from + i * add_stride)
+                                      : vf_load_bf16((const uint16_t *)e->add + from + i * add_stride));
+            if (relu) r = vf_max(r, vf_zero());
+            if (c_float)
+                vf_store((float *)e->c + at + i * stride, r);
+            else
+                vf_store_bf16((uint16_t *)e->c + at + i * stride, r);
+        }
+    }
+}
+
+// After few inputs this end takes as long as they do, so the kinds of layer that the network has get code of their own
+// in full tiles.
+FS_INLINE void tile_finish(const tile_end *e, vf acc[FS_TILE_M][FS_TILE_V], vi sums[FS_TILE_M][FS_TILE_V], int m0,
+                           int n, const int m, const int v) {
+    if (m != FS_TILE_M || (e->c_float && (e->add || !e->relu)) || (e->add && e->relu))
+        tile_finish_as(e, acc, sums, m0, n, m, v, e->c_float, e->add != NULL, e->relu);
+    else if (e->c_float)
+        tile_finish_as(e, acc, sums, m0, n, m, v, true, false, true); // expansion
+    else if (e->add)
+        tile_finish_as(e, acc, sums, m0, n, m, v, false, true, false); // projection and residual
+    else if (e->relu)
+        tile_finish_as(e, acc, sums, m0, n, m, v, false, false, true); // pointwise
+    else
+        tile_finish_as(e, acc, sums, m0, n, m, v, false, false, false); // projection
+}
+
 // Where channel n of a pixel of C lies.
 FS_INLINE ptrdiff_t gemm_column(const fs_gemm *g, int n) {
     return n / FS_PANEL * g->c_panel + n % FS_PANEL;
@@ -79,26 +131,14 @@ FS_INLINE void gemm_tile(const fs_gemm *g, const gemm_piece *pieces, int count, 
             for (int j = 0; j < v; j++) b[j] += FS_PANEL * 4;
         }
     }
-    const bool to_bf16 = bf16 && !g->c_float;
-#pragma GCC unroll 12
-    for (int i = 0; i < m; i++)
-#pragma GCC unroll 2
-        for (int j = 0; j < v; j++) {
-            vf r = acc[i][j];
-            const ptrdiff_t at = (m0 + i) * g->c_stride + gemm_column(g, n + j * FS_LANES);
-            if (last) {
-                if (g->add) {
-                    const ptrdiff_t from = (m0 + i) * g->add_stride + n + j * FS_LANES;
-                    r = vf_add(r, to_bf16 ? vf_load_bf16((const uint16_t *)g->add + from)
-                                          : vf_load((const float *)g->add + from));
-                }
-                if (g->relu) r = vf_max(r, vf_zero());
-            }
-            if (to_bf16)
-                vf_store_bf16((uint16_t *)g->c + at, r);
-            else
-                vf_store((float *)g->c + at, r);
-        }
+    const tile_end end = {.c = g->c,
+                          .c_stride = g->c_stride,
+                          .c_panel = g->c_panel,
+                          .add = last ? g->add : NULL,
+                          .add_stride = g->add_stride,
+                          .relu = last && g->relu,
+                          .c_float = !bf16 || g->c_float};
+    tile_finish(&end, acc, NULL, m0, n, m, v);
 }
 
 #define FS_TILE_CASE(M)                                                                                                \

@@ -46,27 +46,16 @@ FS_INLINE void u8_tile(const fs_gemm_u8 *g, const char *b_tile, ptrdiff_t panel_
             for (int j = 0; j < v; j++) b[j] += FS_PANEL * 4;
         }
     }
-#pragma GCC unroll 2
-    for (int j = 0; j < v; j++) {
-        const vf scale = vf_load(g->scale + n + j * FS_LANES), bias = vf_load(g->bias + n + j * FS_LANES);
-        const int channel = n + j * FS_LANES;
-        const ptrdiff_t column = channel / FS_PANEL * g->c_panel + channel % FS_PANEL;
-#pragma GCC unroll 12
-        for (int i = 0; i < m; i++) {
-            vf r = vf_add(vf_mul(vi_to_float(acc[i][j]), scale), bias);
-            if (g->add) {
-                const ptrdiff_t from = (m0 + i) * g->add_stride + channel;
-                r = vf_add(r, g->c_float ? vf_load((const float *)g->add + from)
-                                         : vf_load_bf16((const uint16_t *)g->add + from));
-            }
-            if (g->relu) r = vf_max(r, vf_zero());
-            const ptrdiff_t at = (m0 + i) * g->c_stride + column;
-            if (g->c_float)
-                vf_store((float *)g->c + at, r);
-            else
-                vf_store_bf16((uint16_t *)g->c + at, r);
-        }
-    }
+    const tile_end end = {.scale = g->scale,
+                          .bias = g->bias,
+                          .c = g->c,
+                          .c_stride = g->c_stride,
+                          .c_panel = g->c_panel,
+                          .add = g->add,
+                          .add_stride = g->add_stride,
+                          .relu = g->relu,
+                          .c_float = g->c_float};
+    tile_finish(&end, NULL, acc, m0, n, m, v);
 }
 
 #define FS_U8_CASE(M)                                                                                                  \
@@ -126,11 +115,11 @@ static void gemm_u8(const fs_gemm_u8 *g) {
 }
 
 static void u8_from_f32(const float *in, fs_to_u8 how, uint8_t *out, size_t count) {
-    const quantiser q = quantiser_make(how.inverse, how.zero);
+    const quantiser q = quantiser_make(how.inverse, how.zero, false);
     for (size_t i = 0; i < count; i += FS_LANES) quantiser_store(&q, out + i, vf_load(in + i));
 }
 
 static void u8_from_bf16(const uint16_t *in, fs_to_u8 how, uint8_t *out, size_t count) {
-    const quantiser q = quantiser_make(how.inverse, how.zero);
+    const quantiser q = quantiser_make(how.inverse, how.zero, false);
     for (size_t i = 0; i < count; i += FS_LANES) quantiser_store(&q, out + i, vf_load_bf16(in + i));
 }

@@ -248,6 +248,13 @@ FS_INLINE void vi_store_u8(uint8_t *p, vi v) {
 }
 #endif
 
+// The same value, loaded once: without it the compiler reads memory again in each instruction that takes the value.
+FS_INLINE vf vf_in_register(vf v) {
+#if defined(FS_TIER_AVX512) || defined(FS_TIER_AVX512BF16) || defined(FS_TIER_AVX2)
+    __asm__("" : "+v"(v));
+#endif
+    return v;
+}
 FS_INLINE vf vf_zero(void) {
     return vf_set1(0.0f);
 }
@@ -309,8 +316,9 @@ typedef struct quantiser {
     vf inverse, low, high;
     vi zero;
 } quantiser;
-FS_INLINE quantiser quantiser_make(float inverse, int zero) {
-    return (quantiser){vf_set1(inverse), vf_set1((float)-zero), vf_set1((float)(255 - zero)), vi_set1(zero)};
+FS_INLINE quantiser quantiser_make(float inverse, int zero, bool relu) { // relu: before it
+    return (quantiser){vf_set1(inverse), vf_set1(relu ? 0.0f : (float)-zero), vf_set1((float)(255 - zero)),
+                       vi_set1(zero)};
 }
 FS_INLINE void quantiser_store(const quantiser *q, uint8_t *p, vf v) {
     // In this order of operands a NaN becomes the lowest value on every instruction set.
