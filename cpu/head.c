@@ -9,24 +9,18 @@
 
 enum { COLUMNS = 128 }; // that a softmax is worked out for at a time
 
-static void axis(int in, int out, bool align, fs_tap *taps, int *first) {
+static void axis(int in, int out, bool align, int *lower, float *fraction, int *first) {
     int next = 0;
     for (int d = 0; d < out; d++) {
-        fs_resize_source(d, in, out, align, &taps[d].lower, &taps[d].fraction);
-        taps[d].upper = taps[d].lower + 1 < in ? taps[d].lower + 1 : in - 1;
-        while (next <= taps[d].lower) first[next++] = d;
+        fs_resize_source(d, in, out, align, &lower[d], &fraction[d]);
+        while (next <= lower[d]) first[next++] = d;
     }
     while (next <= in) first[next++] = out;
 }
 
-static size_t round_up(size_t bytes) {
-    return (bytes + 15) / 16 * 16;
-}
-
 fs_status fs_head_resize(fs_head *head, const fs_head *like, int height, int width) {
-    const size_t taps = (size_t)(height + width), ints = (size_t)(like->h + like->w + 2);
-    const size_t ints_at = round_up(taps * sizeof(fs_tap)), floats_at = ints_at + round_up(ints * sizeof(int));
-    const size_t bytes = floats_at + (taps + 16) * sizeof(float);
+    const size_t pixels = (size_t)height + (size_t)width, ints = pixels + (size_t)(like->h + like->w + 2);
+    const size_t floats_at = ints * sizeof(int), bytes = floats_at + (pixels + 16) * sizeof(float);
     fs_head made = *like;
     made.block = head->block, made.room = head->room;
     if (bytes > made.room) {
@@ -36,13 +30,11 @@ fs_status fs_head_resize(fs_head *head, const fs_head *like, int height, int wid
     }
     char *const block = made.block;
     made.height = height, made.width = width;
-    made.tap_y = (fs_tap *)(void *)block, made.tap_x = made.tap_y + height;
-    made.first_y = (int *)(void *)(block + ints_at), made.first_x = made.first_y + made.h + 1;
+    made.lower_y = (int *)(void *)block, made.lower_x = made.lower_y + height;
+    made.first_y = made.lower_x + width, made.first_x = made.first_y + made.h + 1;
     made.fraction_y = (float *)(void *)(block + floats_at), made.fraction_x = made.fraction_y + height;
-    axis(made.h, height, made.align, made.tap_y, made.first_y);
-    axis(made.w, width, made.align, made.tap_x, made.first_x);
-    for (int y = 0; y < height; y++) made.fraction_y[y] = made.tap_y[y].fraction;
-    for (int x = 0; x < width; x++) made.fraction_x[x] = made.tap_x[x].fraction;
+    axis(made.h, height, made.align, made.lower_y, made.fraction_y, made.first_y);
+    axis(made.w, width, made.align, made.lower_x, made.fraction_x, made.first_x);
     memset(made.fraction_x + width, 0, 16 * sizeof(float));
     *head = made;
     return FS_OK;
@@ -124,8 +116,8 @@ void fs_head_labels(const fs_head *head, const fs_kernels *k, const float *logit
 static void mix_down(const fs_head *head, const fs_kernels *k, const float *logits, int y, float *mixed,
                      float *planes) {
     const size_t row = (size_t)head->w * (size_t)head->stride_c;
-    const fs_tap *t = &head->tap_y[y];
-    k->lerp_f32(logits + (size_t)t->lower * row, logits + (size_t)t->upper * row, t->fraction, mixed, row);
+    const size_t lower = (size_t)head->lower_y[y], upper = lower + 1 < (size_t)head->h ? lower + 1 : lower;
+    k->lerp_f32(logits + lower * row, logits + upper * row, head->fraction_y[y], mixed, row);
     for (int x = 0; x < head->w; x++)
         for (int c = 0; c < head->classes; c++)
             planes[(size_t)c * (size_t)head->w + (size_t)x] = mixed[(size_t)x * (size_t)head->stride_c + (size_t)c];
@@ -137,8 +129,9 @@ void fs_head_logits(const fs_head *head, const fs_kernels *k, const float *logit
     for (int y = head->first_y[cell0]; y < head->first_y[cell1]; y++) {
         mix_down(head, k, logits, y, mixed, planes);
         for (int c = 0; c < head->classes; c++)
-            k->stretch_plane(planes + (size_t)c * (size_t)head->w, head->tap_x, head->width,
-                             out + ((size_t)c * (size_t)head->height + (size_t)y) * (size_t)head->width);
+            k->stretch_plane(planes + (size_t)c * (size_t)head->w, head->w, head->lower_x, head->fraction_x,
+                             head->width, out + ((size_t)c * (size_t)head->height + (size_t)y) * (size_t)head->width,
+                             NULL);
     }
 }
 
@@ -153,11 +146,9 @@ void fs_head_softmax(const fs_head *head, const fs_kernels *k, const float *logi
         for (int x = 0; x < head->width; x += COLUMNS) {
             const int count = head->width - x < COLUMNS ? head->width - x : COLUMNS;
             for (int i = 0; i < count; i++) high[i] = -FLT_MAX, sum[i] = 0.0f;
-            for (int c = 0; c < head->classes; c++) {
-                float *v = values + (size_t)c * COLUMNS;
-                k->stretch_plane(planes + (size_t)c * (size_t)head->w, head->tap_x + x, count, v);
-                for (int i = 0; i < count; i++) high[i] = v[i] > high[i] ? v[i] : high[i];
-            }
+            for (int c = 0; c < head->classes; c++)
+                k->stretch_plane(planes + (size_t)c * (size_t)head->w, head->w, head->lower_x + x, head->fraction_x + x,
+                                 count, values + (size_t)c * COLUMNS, high);
             for (int c = 0; c < head->classes; c++) k->add_exp(values + (size_t)c * COLUMNS, high, sum, (size_t)count);
             float *scale = sum; // also the largest value: exp(0) over the sum
             for (int i = 0; i < count; i++) scale[i] = 1.0f / sum[i];

@@ -10,7 +10,7 @@ typedef struct fs_head {
     int height, width; // of the frame
     int classes, stride_c;
     bool align;             // corners
-    fs_tap *tap_y, *tap_x;  // by output row, column
+    int *lower_y, *lower_x; // [height], [width]: the grid row above, the grid column to the left
     int *first_y, *first_x; // [h + 1], [w + 1]: the first output row (column) whose lower neighbour is at least i
     float *fraction_y, *fraction_x; // [height], [width + 16]
     void *block;                    // owned

@@ -65,10 +65,29 @@ static void head_cell(const float *const corner[4], int classes, const float *fx
     }
 }
 
-static void stretch_plane(const float *in, const fs_tap *taps, int count, float *out) {
-    for (int x = 0; x < count; x++) {
-        const float a = in[taps[x].lower], b = in[taps[x].upper];
-        out[x] = a + (b - a) * taps[x].fraction;
+// Where the columns that a vector of pixels lies between are one vector, as in enlarging, they are loaded once.
+static void stretch_plane(const float *in, int columns, const int *lower, const float *fraction, int count, float *out,
+                          float *high) {
+    int x = 0;
+#if defined(FS_HAS_PICK)
+    const int last = columns - FS_LANES; // the last vector of columns
+    for (; x + FS_LANES <= count && last >= 0; x += FS_LANES) {
+        const int from = lower[x] < last ? lower[x] : last;
+        const int to = lower[x + FS_LANES - 1] + 1 < columns ? lower[x + FS_LANES - 1] + 1 : columns - 1;
+        if (to - from >= FS_LANES) break;
+        const vf source = vf_load(in + from);
+        const vi left = vi_add(vi_load(lower + x), vi_set1(-from));
+        const vf a = vf_pick(source, left);
+        const vf b = vf_pick(source, vi_min(vi_add(left, vi_set1(1)), vi_set1(columns - 1 - from)));
+        const vf value = vf_add(a, vf_mul(vf_sub(b, a), vf_load(fraction + x)));
+        vf_store(out + x, value);
+        if (high) vf_store(high + x, vf_max(value, vf_load(high + x))); // a NaN is not higher
+    }
+#endif
+    for (; x < count; x++) {
+        const float a = in[lower[x]], b = in[lower[x] + 1 < columns ? lower[x] + 1 : columns - 1];
+        out[x] = a + (b - a) * fraction[x];
+        if (high) high[x] = out[x] > high[x] ? out[x] : high[x];
     }
 }
 

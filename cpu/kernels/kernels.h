@@ -126,8 +126,10 @@ typedef struct fs_kernels {
     // Labels of the pixels between four corners, see head.h.
     void (*head_cell)(const float *const corner[4], int classes, const float *fx, int nx, const float *fy, int ny,
                       uint8_t *out, ptrdiff_t out_stride, float *scratch);
-    // One full-size row of one class: out[x] = mix(in[lower], in[upper]); in is a packed plane row.
-    void (*stretch_plane)(const float *in, const fs_tap *taps, int count, float *out);
+    // One full-size row of one class: out[x] = mix(in[lower], in[lower + 1], fraction), of columns that exist; lower
+    // ascends. high: NULL, or what is raised to out[x] where that is higher.
+    void (*stretch_plane)(const float *in, int columns, const int *lower, const float *fraction, int count, float *out,
+                          float *high);
     // values[i] = exp(values[i] - high[i]), values[i] <= high[i]; sum[i] += that. Relative error below 1e-6, a NaN
     // stays one.
     void (*add_exp)(float *values, const float *high, float *sum, size_t count);

@@ -86,6 +86,13 @@ FS_INLINE void vf_argmax(vf value, vi k, vf *best, vi *index) {
 FS_INLINE void vi_store_u8(uint8_t *p, vi v) {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v));
 }
+#define FS_HAS_PICK
+FS_INLINE vi vi_min(vi a, vi b) {
+    return _mm512_min_epi32(a, b);
+}
+FS_INLINE vf vf_pick(vf v, vi lane) { // lane[i] is where element i comes from
+    return _mm512_permutexvar_ps(lane, v);
+}
 
 #elif defined(FS_TIER_AVX2)
 #include <immintrin.h>
@@ -159,6 +166,13 @@ FS_INLINE void vf_argmax(vf value, vi k, vf *best, vi *index) {
 FS_INLINE void vi_store_u8(uint8_t *p, vi v) {
     __m128i w = _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(w, w));
+}
+#define FS_HAS_PICK
+FS_INLINE vi vi_min(vi a, vi b) {
+    return _mm256_min_epi32(a, b);
+}
+FS_INLINE vf vf_pick(vf v, vi lane) {
+    return _mm256_permutevar8x32_ps(v, lane);
 }
 
 #else // Any compiler target: GCC vectors of FS_LANES floats. 4 for plain x86-64; tests compile 16 to check the wide

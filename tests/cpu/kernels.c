@@ -735,19 +735,30 @@ KERNEL_TEST(stretch, bf16) {
     every_stretch(k, name, true, false, false);
 }
 
+// Enlarged up to twelvefold, or shrunk, as the outputs of a frame's size are; with the highest so far, or without.
 KERNEL_TEST(stretch, plane) {
-    for (unsigned seed = 7500; seed < 7600; seed++) {
+    for (unsigned seed = 7500; seed < 7700; seed++) {
         uint32_t s = seed;
-        const int count = pick(&s, 1, 70), columns = pick(&s, 1, 30);
+        const int columns = pick(&s, 1, 60), count = seed % 4 == 0 ? pick(&s, 1, columns) : pick(&s, 1, 12 * columns);
         const float *in = values((size_t)columns, false, &s, (int)(seed % FILLS));
-        const fs_tap *taps = make_taps(count, 0, columns, &s);
-        output o = make_output((size_t)count * 4);
-        own(&o, 0, (size_t)count * 4);
-        k->stretch_plane(in, taps, count, o.data);
-        CHECK(untouched(&o), "%s: wrote past %d values (seed %u)", name, count, seed);
-        for (int x = 0; x < count; x++)
-            check_mix(name, (double)in[taps[x].lower], (double)in[taps[x].upper], (double)taps[x].fraction, 0,
-                      get(o.data, x, false), false, (size_t)x, seed);
+        int *lower = input((size_t)count * sizeof *lower);
+        float *between = input((size_t)count * sizeof *between);
+        for (int x = 0; x < count; x++) lower[x] = (int)((int64_t)x * columns / count), between[x] = fraction(&s);
+        output o = make_output((size_t)count * 4), high = make_output((size_t)count * 4);
+        own(&o, 0, (size_t)count * 4), own(&high, 0, (size_t)count * 4);
+        float *before = input((size_t)count * sizeof *before);
+        for (int x = 0; x < count; x++) ((float *)high.data)[x] = before[x] = draw(&s, PLAIN);
+        k->stretch_plane(in, columns, lower, between, count, o.data, seed % 3 ? high.data : NULL);
+        CHECK(untouched(&o) && untouched(&high), "%s: wrote past %d values (seed %u)", name, count, seed);
+        for (int x = 0; x < count; x++) {
+            const int upper = lower[x] + 1 < columns ? lower[x] + 1 : lower[x];
+            const float got = ((float *)o.data)[x], raised = ((float *)high.data)[x];
+            check_mix(name, (double)in[lower[x]], (double)in[upper], (double)between[x], 0, (double)got, false,
+                      (size_t)x, seed);
+            const float want = seed % 3 && got > before[x] ? got : before[x]; // a NaN is not higher
+            CHECK(raised == want, "%s: the highest at %d of %d is %g, not %g (seed %u)", name, x, count, (double)raised,
+                  (double)want, seed);
+        }
         release();
     }
 }
