@@ -1,11 +1,16 @@
-# Tests of the Python scripts. test_convert and test_admit need nothing but Python; the others skip where their packages
-# are missing.
+# Tests of the Python scripts. test_convert, test_admit and test_peers_table need nothing but Python; the others skip
+# where their packages are missing.
 find_program(FASTSCNN_PYTHON3 python3 REQUIRED)
-foreach(name test_convert test_admit test_export)
+foreach(name test_convert test_admit test_export test_peers test_peers_table)
   add_test(NAME ${name} COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/${name}.py
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 LABELS python)
 endforeach()
+set_tests_properties(test_peers PROPERTIES
+  ENVIRONMENT "FASTSCNN_LIBRARY=$<TARGET_FILE:fastscnn>;FASTSCNN_BIN=$<TARGET_FILE:fastscnn_cli>")
+# The page's table of peers says what the recorded files say.
+add_test(NAME house_peers COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_SOURCE_DIR}/bench/peers_table.py --check)
+set_tests_properties(house_peers PROPERTIES TIMEOUT 60 LABELS house)
 
 # The recipe's test takes the first Python that has PyTorch: Debian's may, where another comes first in the path.
 find_program(FASTSCNN_TORCH_PYTHON3 python3 PATHS /usr/bin NO_DEFAULT_PATH)
