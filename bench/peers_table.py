@@ -73,7 +73,7 @@ def table(name: str, content: dict[str, Any]) -> list[str]:
     busy = "unknown" if others is None else f"{others:.2f} processors"
     lines += ["", f"- {machine['cores']} cores with {' '.join(machine['flags']) or 'no vector extension of note'}, "
               f"{machine['system']}; weights {content['weights']}, {content['frame']}; {content['rounds']} rounds, "
-              f"{content['warm']} uncounted frames before each; busy with other work: {busy}; commit "
+              f"uncounted frames before each: {content['warm']}; busy with other work: {busy}; commit "
               f"{commit(machine['commit'])}, {content['time'][:10]}; {name}.",
               f"- ONNX Runtime is {baseline}, the quicker of its two forms here; ratios are the median of those inside "
               "each round (least..most)." if baseline else "- ONNX Runtime did not run.",

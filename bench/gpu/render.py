@@ -91,8 +91,9 @@ def comparison_tables(comparisons: list[Result]) -> list[str]:
                 text.append(f"| {row['engine']} | absent: {row['absent'].replace('|', '/')} | | | | |")
                 continue
             at, ratio = row["latency_ms"], row.get("times_faster_than_baseline")
-            text.append(f"| {row['engine']} | {at['p50']:.4f} | {at['p90']:.4f} | {at['p99']:.4f} "
-                        f"| {format(ratio['p50'], '.2f') if ratio else '-'} | {100 * row['labels_agree']:.3f} % |")
+            figures = " | ".join(milliseconds(at[key]) for key in ("p50", "p90", "p99"))
+            text.append(f"| {row['engine']} | {figures} | {format(ratio['p50'], '.2f') if ratio else '-'} "
+                        f"| {100 * row['labels_agree']:.3f} % |")
         text.append("")
     return text
 
