@@ -55,8 +55,8 @@ def table(name: str, content: dict[str, Any]) -> list[str]:
               f"{machine['system']}; weights {content['weights']}, {content['frame']}; {content['rounds']} rounds, "
               f"uncounted frames before each: {content['warm']}; busy with other work: {busy}; commit "
               f"{commit(machine['commit'])}, {content['time'][:10]}; {name}.",
-              f"- ONNX Runtime is {baseline}, the quicker of its two forms here; ratios are the median of those inside "
-              "each round (least..most)." if baseline else "- ONNX Runtime did not run.",
+              f"- ONNX Runtime is {baseline} here; ratios are medians (least..most)." if baseline else
+              "- ONNX Runtime did not run.",
               f"- Labels are compared with those of {content['agreement_with']}."]
     lines += [f"- Not run: {row['engine']}: {row['absent']}." for row in content["engines"] if "absent" in row]
     if (others or 0) > OTHERS_QUIET:
