@@ -76,8 +76,7 @@ class _Frame(_Sized):
 class _Outputs(_Sized):
     _fields_ = [("struct_size", c_uint32), ("labels", c_void_p), ("labels_stride", c_size_t), ("labels_map", c_void_p),
                 ("logits", c_void_p), ("memory", c_int32), ("confidence", c_void_p), ("confidence_stride", c_size_t),
-                ("histogram", c_void_p), ("size", c_int32), ("score_type", c_int32),
-                ("scores", c_void_p)]
+                ("histogram", c_void_p), ("size", c_int32), ("score_type", c_int32), ("scores", c_void_p)]
 
 
 def _load() -> ctypes.CDLL:
@@ -346,6 +345,14 @@ class Engine:
         return Session(self, width, height, **options)
 
 
+def _table(what: str, entries: Any, count: int) -> Any:
+    """A copy of a buffer that has so many bytes."""
+    entries = memoryview(entries).tobytes()
+    if len(entries) != count:
+        raise ValueError(f"{what} has {len(entries)} bytes, not {count}")
+    return ctypes.create_string_buffer(entries, count)
+
+
 @functools.lru_cache(maxsize=None)
 def _fields(names: Tuple[str, ...]) -> type:
     return collections.namedtuple("Outputs", names)
@@ -358,16 +365,14 @@ class Request:
     """
 
     def __init__(self, session: Session, pixels: Any, *outputs: str, order: str = "rgb", memory: int = HOST,
-                 size: str = "network", score_type: str = "float32", labels_map: Optional[bytes] = None) -> None:
+                 size: str = "network", score_type: str = "float32", labels_map: Any = None) -> None:
         self.frame, self.keep = _frame(pixels, order, session.stream)
         self.pixels, engine = pixels, session.engine
         self.outputs = _Outputs(memory=memory, size=_named("size", size, SIZES),
                                 score_type=_named("score_type", score_type, SCORE_TYPES))
         if labels_map is not None:
-            if len(bytes(labels_map)) != 256:
-                raise ValueError(f"labels_map has {len(bytes(labels_map))} entries, not 256")
-            self.map = ctypes.create_string_buffer(bytes(labels_map), 256)
-            self.outputs.labels_map = ctypes.addressof(self.map)
+            self.labels_map = _table("labels_map", labels_map, 256)
+            self.outputs.labels_map = ctypes.addressof(self.labels_map)
         of = self.frame if size == "frame" else session
         shapes = {"HW": (of.height, of.width), "CHW": (engine.classes, of.height, of.width), "C": (engine.classes,)}
         tensors = []
@@ -410,7 +415,7 @@ class Session:
     def submit(self, pixels: Any, *outputs: str, **options: Any) -> int:
         """Queues a frame, which must stay unchanged until its wait; up to in_flight of them. Gives its ticket.
 
-        Takes what `request` does, or a request, whose outputs are written anew.
+        Takes what `request` does, or a request, whose outputs are written anew: wait for it before you submit it again.
         """
         if not isinstance(pixels, Request):
             pixels = Request(self, pixels, *outputs, **options)
