@@ -223,6 +223,14 @@ class Python(unittest.TestCase):
             self.assertEqual(bytes(labels), self.want)
             self.assertEqual(labels.__dlpack_device__(), (device, 0))
             self.assertEqual(frame.streams, [stream])
+            request = self.session.request(frame, "labels", "scores", "histogram", memory=memory, score_type="float16")
+            for _ in range(2):
+                result = self.session.run(request)
+                self.assertEqual(bytes(result.labels), self.want)
+            self.assertEqual(sum(memoryview(bytes(result.histogram)).cast("I")), HEIGHT * WIDTH)
+            scores = struct.unpack(f"<{19 * HEIGHT * WIDTH}e", bytes(result.scores))
+            for at in range(0, HEIGHT * WIDTH, 97):
+                self.assertAlmostEqual(sum(scores[at::HEIGHT * WIDTH]), 1, delta=5e-3)
         with self.assertRaises(AttributeError):
             self.session.run(frame, memory=fastscnn.DEVICE).__array_interface__
 
