@@ -2,6 +2,7 @@
 PREFIX ?= /usr/local
 BENCH_FLAGS ?= --size 1024x2048
 PAPER_FLAGS ?= --warmup 2 --duration 10
+PEERS_FLAGS ?= --json build/peers.json
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench paper-table demo peers gpu-bundle install package check format clean
@@ -35,7 +36,7 @@ demo: build ## label a generated street with the bundled model (or FASTSCNN_WEIG
 	@touch $@
 
 peers: build $(if $(PYTHON),,.venv/ready) ## measure beside ONNX Runtime, OpenVINO, PyTorch (PYTHON=one that has them)
-	@$(or $(PYTHON),.venv/bin/python) bench/peers.py --json build/peers.json
+	@$(or $(PYTHON),.venv/bin/python) bench/peers.py $(PEERS_FLAGS)
 
 gpu-bundle: ## build what a GPU machine needs to test and measure into build-gpu/bundle/ (ARCH=90)
 	@scripts/gpu-bundle.sh $(if $(ARCH),ARCH=$(ARCH)) $(if $(OUT),OUT=$(OUT))

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """Measures this library beside ONNX Runtime, OpenVINO and PyTorch: one checkpoint, u8 RGB frame in, u8 labels out.
 
-    python3 bench/peers.py --rounds 20 --threads 2 --json peers.json
+    python3 bench/peers.py --rounds 20 --threads 2 --json bench/results/peers/NAME.json
+    python3 bench/peers_table.py                 # puts what is recorded there into docs/performance.md
 
 Fair play, in the order in which it matters:
-- Every engine gets the same frame, the same weights and the same number of threads, and returns the same labels.
+- Every engine gets the same frame, the same weights and the same number of threads, and returns the same labels. The
+  frame is a generated street and the weights are the bundled trained model, unless others are given.
 - Rounds are interleaved: a turn of each engine, then the next round, in rotating order, so that a slow second of the
   machine hits all alike. Ratios are taken inside a round; the table has their median and extremes.
 - Each engine lives in a process of its own, which is stopped (SIGSTOP) while others have their turn. So a thread pool
   that goes on spinning after its frame, as OpenMP's and ONNX Runtime's do, cannot take time from the next engine, and
   no engine has to run with its spinning switched off.
 - A turn is --warm frames that are not counted, which fill the caches that the others emptied, then one that is.
-- A peer that is not installed, or that cannot do a precision on this CPU, is listed with the reason.
+- A peer that is not installed, or that cannot do a precision on this CPU, is listed with the reason. Without the
+  packages of bench/requirements.txt this library's engines run alone; those need numpy.
 """
 
 from __future__ import annotations
@@ -26,17 +29,20 @@ import platform
 import resource
 import signal
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import zlib
 from typing import Any, Callable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path[:0] = [HERE, os.path.join(ROOT, "weights"), os.path.join(ROOT, "examples", "python")]
 
+MODEL = os.path.join(ROOT, "weights", "models", "street11.safetensors")
 BASELINE = "onnxruntime-fp32"
 # Engine -> what it is. The order is the table's.
 ENGINES = {
@@ -80,7 +86,14 @@ def open_fastscnn(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, d
         session = engine.session(width, height, threads=config["threads"], in_flight=1)
     except fastscnn.Error as error:
         raise Absent(str(error)) from None
-    return lambda frame: session.run(frame).numpy(), {"version": fastscnn.version()}
+    requests: list[Any] = []
+
+    def run(frame: Any) -> Any:
+        if not requests:  # the memory for labels is kept, as other engines keep theirs
+            requests.append(session.request(frame))
+        return session.run(requests[0]).numpy()
+
+    return run, {"version": fastscnn.version()}
 
 
 def open_onnxruntime(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:
@@ -99,7 +112,7 @@ def open_onnxruntime(config: dict[str, Any], flavour: list[str]) -> tuple[Runner
 
 
 def open_openvino(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:
-    """OpenVINO's CPU plugin, latency hint, one stream."""
+    """OpenVINO's CPU plugin, latency hint, one stream, no copies of frame or labels."""
     import export_onnx
     import openvino
 
@@ -113,103 +126,8 @@ def open_openvino(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, d
     if used != hint and not config["force_bf16"]:
         raise Absent(f"OpenVINO runs {hint} as {used} on this CPU")
     request = compiled.create_infer_request()
-    return (lambda frame: request.infer({0: frame[None]})[0][0].copy(),
+    return (lambda frame: request.infer({0: frame[None]}, share_inputs=True, share_outputs=True)[0][0],
             {"version": openvino.__version__.split("-")[0], "precision": used})
-
-
-def torch_network(config: dict[str, Any], dtype: Any) -> Any:
-    """The exporter's network as a torch module, batch norm folded in double precision."""
-    import export_onnx
-    import numpy as np
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    model = export_onnx.Model(config["file"])
-    switch = model.switch
-
-    def averaging(extent: Any, bins: int, kind: Any) -> torch.Tensor:
-        matrix = torch.zeros(bins, int(extent), dtype=kind)
-        for index in range(bins):
-            start, end = index * int(extent) // bins, -(-(index + 1) * int(extent) // bins)
-            matrix[index, start:end] = 1.0 / (end - start)
-        return matrix
-
-    class Network(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.register_buffer("mean", torch.tensor(model.mean * 255.0, dtype=torch.float32).view(1, -1, 1, 1))
-            self.layers = nn.ModuleDict()
-            for name in model.tensors:
-                if name.endswith(".conv.weight"):
-                    self.add(name[:-len(".conv.weight")])
-
-        def add(self, layer: str) -> None:
-            weight, bias = model.folded(layer)
-            stride = 2 if layer in ("ltd.conv", "ltd.ds1.dw", "ltd.ds2.dw", "gfe.b1.0.dw", "gfe.b2.0.dw") else 1
-            dilation = int(switch["ffm_dilation"]) if layer == "ffm.low.dw" else 1
-            kernel, padding = weight.shape[2], dilation * (weight.shape[2] // 2)
-            groups = weight.shape[0] if layer.endswith(".dw") else 1
-            if layer == "ltd.conv":
-                weight = weight / (255.0 * model.std)[None, :, None, None]
-                padding = int(switch["stem_pad"] == "one")
-            conv = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], kernel, stride, padding, dilation, groups)
-            with torch.no_grad():
-                conv.weight.copy_(torch.from_numpy(weight.astype(np.float32)))
-                conv.bias.copy_(torch.from_numpy(bias.astype(np.float32)))
-            self.layers[layer.replace(".", "_")] = conv.to(dtype)
-
-        def conv(self, x: torch.Tensor, layer: str, relu: bool = True) -> torch.Tensor:
-            x = self.layers[layer.replace(".", "_")](x)
-            return functional.relu(x) if relu else x
-
-        def dsconv(self, x: torch.Tensor, layer: str) -> torch.Tensor:
-            return self.conv(self.conv(x, f"{layer}.dw", bool(switch["dsconv_mid_relu"])), f"{layer}.pw")
-
-        def up(self, x: torch.Tensor, like: Any, align: object) -> torch.Tensor:
-            return functional.interpolate(x, size=tuple(like), mode="bilinear", align_corners=bool(align))
-
-        def forward(self, frame: torch.Tensor) -> torch.Tensor:
-            height, width = config["size"]
-            x = frame.unsqueeze(0).permute(0, 3, 1, 2)
-            if config["channels_last"]:
-                x = x.contiguous(memory_format=torch.channels_last)
-            else:
-                x = x.contiguous()
-            x = (x.to(torch.float32) - self.mean).to(dtype)
-            if switch["stem_pad"] == "same":
-                x = functional.pad(x, (width % 2, 1, height % 2, 1))
-            x = self.conv(x, "ltd.conv")
-            skip = x = self.dsconv(self.dsconv(x, "ltd.ds1"), "ltd.ds2")
-            for block in (1, 2, 3):
-                for repeat in range(3):
-                    name = f"gfe.b{block}.{repeat}"
-                    y = self.conv(self.conv(self.conv(x, f"{name}.expand"), f"{name}.dw"), f"{name}.project", False)
-                    x = x + y if repeat else y
-            branches = [x]
-            for bins in (1, 2, 3, 6):
-                if config["compiled"]:
-                    pooled = functional.adaptive_avg_pool2d(x, bins)
-                else:  # oneDNN's tensors in TorchScript have no overlapping bins
-                    across, down = (averaging(extent, bins, x.dtype) for extent in (x.shape[3], x.shape[2]))
-                    pooled = torch.matmul(down, torch.matmul(x, across.transpose(0, 1)))
-                pooled = self.conv(pooled, f"ppm.{bins}")
-                branches.append(self.up(pooled, x.shape[2:], switch["align_ppm"]))
-            y = self.conv(torch.cat(branches, 1), "ppm.out")
-            if switch["ffm_exact_x4"]:
-                y = self.up(y, (4 * y.shape[2], 4 * y.shape[3]), switch["align_ffm"])
-                y = self.up(y, skip.shape[2:], True)
-            else:
-                y = self.up(y, skip.shape[2:], switch["align_ffm"])
-            y = self.conv(self.conv(y, "ffm.low.dw"), "ffm.low.pw", False)
-            x = functional.relu(y + self.conv(skip, "ffm.high.pw", False))
-            x = self.conv(self.dsconv(self.dsconv(x, "cls.ds1"), "cls.ds2"), "cls.conv", False)
-            x = self.up(x, (height, width), switch["align_final"])
-            # Uncompiled, argmax is several times slower than max, which gives the index as well.
-            labels = x.argmax(1) if config["compiled"] else x.max(1).indices
-            return labels[0].to(torch.uint8)
-
-    return Network().eval()
 
 
 def cpu_flags() -> set[str]:
@@ -224,6 +142,7 @@ def cpu_flags() -> set[str]:
 def open_torch(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict[str, Any]]:
     """PyTorch, traced and frozen or compiled."""
     import torch
+    import torch_network
 
     compiled = config["engine"].startswith("torchcompile")
     bf16, autocast = "bf16" in flavour, "autocast" in flavour
@@ -233,7 +152,7 @@ def open_torch(config: dict[str, Any], flavour: list[str]) -> tuple[Runner, dict
     config["compiled"] = compiled
     config["channels_last"] = "nhwc" in flavour or bf16 or not compiled  # where it was measured to be faster
     dtype = torch.bfloat16 if bf16 and not autocast else torch.float32
-    network: Any = torch_network(config, dtype)
+    network: Any = torch_network.build(config, dtype)
     if config["channels_last"]:
         network = network.to(memory_format=torch.channels_last)
     if compiled:
@@ -361,26 +280,42 @@ class Contestant:
 # ---- The contest ---------------------------------------------------------------------------------------------------
 
 
-def default_frame(height: int, width: int, channels: int) -> Any:
-    """A street-like picture made here: sky, road with lines, boxes, and sensor noise of a fixed seed."""
+def read_scene(path: str) -> Any:
+    """An u8 RGB picture [H, W, 3] of the PNG files that `fastscnn scene` writes; no package is needed for those."""
     import numpy as np
 
-    random = np.random.default_rng(7)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / (height, width)[0]
-    aspect = width / height
-    picture = np.empty((height, width, 4), np.float32)
-    picture[:] = np.stack([120 + 60 * y, 150 + 40 * y, 200 - 20 * y, 90 + 60 * y], axis=-1)
-    for _ in range(40):  # houses, cars, posts: boxes that stand on lines between horizon and bottom
-        foot = 0.45 + 0.5 * random.random()
-        tall, wide = foot * random.uniform(0.1, 0.8), random.uniform(0.02, 0.3) * aspect
-        left = random.uniform(-0.1, 1.0) * aspect
-        inside = (y < foot) & (y > foot - tall) & (x > left) & (x < left + wide)
-        picture[inside] = random.uniform(20, 235, 4)
-    road = (y > 0.5) & (np.abs(x - aspect / 2) < (y - 0.45) * aspect * 0.8)
-    picture[road] = (90, 90, 95, 70)
-    picture[road & (np.abs(np.abs(x - aspect / 2) - (y - 0.45) * 0.4) < 0.01)] = (235, 235, 230, 120)
-    picture += random.normal(0, 4, picture.shape)
-    return np.ascontiguousarray(picture.clip(0, 255).astype(np.uint8)[..., :channels])
+    with open(path, "rb") as file:
+        data = file.read()
+    chunks, at = {b"IDAT": b""}, 8
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at:at + 4])
+        kind = data[at + 4:at + 8]
+        chunks[kind] = chunks.get(kind, b"") + data[at + 8:at + 8 + length]
+        at += 12 + length
+    width, height, *form = struct.unpack(">2I5B", chunks[b"IHDR"])
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, 1 + 3 * width)
+    if form != [8, 2, 0, 0, 0] or rows[:, 0].max() > 2:
+        raise ValueError(f"{path}: is not written by fastscnn scene")
+    picture = rows[:, 1:].reshape(height, width, 3).copy()
+    for y, kind in enumerate(rows[:, 0]):  # how a row was filtered: not, by its left, by the row above
+        if kind == 1:
+            picture[y] = picture[y].cumsum(axis=0, dtype=np.uint8)
+        elif kind == 2 and y > 0:
+            picture[y] += picture[y - 1]
+    return picture
+
+
+def street(command: str, size: tuple[int, int], channels: int, folder: str) -> Any:
+    """A generated street; a 4th channel is the picture's brightness, since the command draws none."""
+    import numpy as np
+
+    try:
+        subprocess.run([command, "scene", "-o", folder, "--size", "{}x{}".format(*size), "--no-labels", "--quiet"],
+                       check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise ValueError(f"{command} scene: {error.stderr.strip()}") from None
+    rgb = read_scene(os.path.join(folder, "images", "0000.png"))
+    return rgb if channels == 3 else np.dstack([rgb, rgb.mean(axis=2).astype(np.uint8)])
 
 
 def load_frame(path: str, channels: int) -> Any:
@@ -415,6 +350,46 @@ def machine() -> dict[str, Any]:
             "system": platform.platform(), "python": platform.python_version(), "commit": commit or "unknown"}
 
 
+def busy_seconds() -> float | None:
+    """What all processors have worked so far, None where that cannot be read."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            ticks = [int(field) for field in file.readline().split()[1:9]]
+    except OSError:
+        return None
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # without idle and iowait
+
+
+def own_seconds(contestants: list[Contestant]) -> float:
+    """Processor time of this process and of all contestants, those that have ended too."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = time.process_time() + ended.ru_utime + ended.ru_stime
+    for one in contestants:
+        if one.alive:
+            with open(f"/proc/{one.process.pid}/stat", encoding="ascii", errors="replace") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            total += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # its own, and its children's
+    return total
+
+
+class Others:
+    """How many processors other programs keep busy, from here to `processors`."""
+
+    def __init__(self, contestants: list[Contestant]) -> None:
+        self.contestants = contestants
+        self.began = self.now()
+
+    def now(self) -> tuple[float, float] | None:
+        busy = busy_seconds()
+        return None if busy is None else (time.monotonic(), busy - own_seconds(self.contestants))
+
+    def processors(self) -> float | None:
+        ended = self.now()
+        if self.began is None or ended is None or ended[0] <= self.began[0]:
+            return None
+        return max(0.0, ended[1] - self.began[1]) / (ended[0] - self.began[0])
+
+
 def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
@@ -440,14 +415,14 @@ def report(contestants: list[Contestant], config: dict[str, Any]) -> dict[str, A
                 row[key] = spread([theirs / ours for theirs, ours in zip(ran[base].times, one.times)])
         row["agreement"] = float((np.load(one.labels) == truth).mean())
         rows.append(row)
-    return {"machine": machine(), "size": "{}x{}".format(*config["size"]), "threads": config["threads"],
-            "rounds": config["rounds"], "warm": config["warm"], "weights": config["weights"],
-            "frame": config["picture"], "boundary": "u8 RGB frame in, u8 labels out",
+    return {"kind": "peers", "machine": machine(), "size": "{}x{}".format(*config["size"]),
+            "threads": config["threads"], "rounds": config["rounds"], "warm": config["warm"],
+            "weights": config["named"], "frame": config["picture"], "boundary": "u8 RGB frame in, u8 labels out",
             "baseline": BASELINE, "fastest_baseline": best,
             "agreement_with": reference.name if reference else None,
             "packages": {name: importlib.metadata.version(name) for name in ("numpy", "onnx") if installed(name)},
-            "command": " ".join(sys.argv), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "load_average": os.getloadavg()[0], "engines": rows}
+            "command": " ".join(map(named, sys.argv)), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "others_processors": config["others"], "engines": rows}
 
 
 def installed(name: str) -> bool:
@@ -460,10 +435,12 @@ def installed(name: str) -> bool:
 
 def table(result: dict[str, Any]) -> str:
     """The result for people."""
-    machine_ = result["machine"]
+    machine_, others = result["machine"], result["others_processors"]
+    busy = "other work unknown" if others is None else f"other programs kept {others:.2f} processors busy"
     lines = [f"{machine_['cpu']}, {machine_['cores']} cores ({' '.join(machine_['flags'])}), "
              f"{result['threads']} threads, commit {machine_['commit'][:12]}",
-             f"{result['size']}, {result['boundary']}, weights {result['weights']}, {result['rounds']} rounds", "",
+             f"{result['size']}, {result['boundary']}, weights {result['weights']}, {result['rounds']} rounds, "
+             f"{busy}", "",
              f"{'engine':<27}{'version':<14}{'ms median':>10}{'min':>8}{'max':>8}   {'x ' + result['baseline']:<24}"
              f"{'x its fastest':<15}{'labels':>9}"]
     for row in result["engines"]:
@@ -488,10 +465,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: every core")
     parser.add_argument("--rounds", type=int, default=20, help="timed frames of each engine, default 20")
     parser.add_argument("--warm", type=int, default=1, help="uncounted frames before each timed one, default 1")
-    parser.add_argument("--weights", default="random:1", help="safetensors file, or random:SEED (the default, SEED 1)")
-    parser.add_argument("--frame", help="picture file of the given size; default: a street-like one made here")
+    parser.add_argument("--weights", default=MODEL, help="safetensors file, or random:SEED; default: the bundled model")
+    parser.add_argument("--frame", help="picture file of the given size; default: a street, by fastscnn scene")
     parser.add_argument("--engines", default="all", help=f"comma-separated, of: {', '.join(ENGINES)}")
     parser.add_argument("--library", default=os.path.join(ROOT, "build", "lib", "libfastscnn.so"))
+    parser.add_argument("--command", help="the built fastscnn; default: bin/fastscnn beside the library's folder")
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON, too")
     parser.add_argument("--force-bf16", action="store_true", help="run bf16 peers on CPUs without bf16, too")
     parser.add_argument("--open-timeout", type=float, default=600.0, help="seconds for an engine to open, default 600")
@@ -513,7 +491,15 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.rounds < 1 or arguments.threads < 1 or arguments.warm < 0:
         parser.error("--rounds and --threads must be at least 1, --warm at least 0")
     arguments.size = (height, width)
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(arguments.library)))
+    arguments.command = arguments.command or os.path.join(folder, "bin", "fastscnn")
     return arguments
+
+
+def named(path: str) -> str:
+    """A file's name for the record: inside the project, or alone."""
+    inside = os.path.relpath(path, ROOT)
+    return path if not os.path.exists(path) else os.path.basename(path) if inside.startswith("..") else inside
 
 
 def contest(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
@@ -532,7 +518,8 @@ def contest(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
     if "ltd.conv.conv.weight" not in tensors:
         raise ValueError(f"{weights_file}: not in canonical names; convert it with weights/convert.py first")
     channels = tensors["ltd.conv.conv.weight"].shape[1]
-    frame = load_frame(arguments.frame, channels) if arguments.frame else default_frame(*arguments.size, channels)
+    frame = (load_frame(arguments.frame, channels) if arguments.frame else
+             street(arguments.command, arguments.size, channels, folder))
     if frame.shape[:2] != arguments.size:
         raise ValueError(f"{arguments.frame}: is {frame.shape[0]}x{frame.shape[1]}; give --size, or another picture")
     frame_file = os.path.join(folder, "frame.npy")
@@ -544,7 +531,8 @@ def contest(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
     base = {"weights": arguments.weights, "file": weights_file, "frame": frame_file, "size": arguments.size,
             "threads": arguments.threads, "rounds": arguments.rounds, "warm": arguments.warm, "channels": channels,
             "library": arguments.library, "force_bf16": arguments.force_bf16, "verbose": arguments.verbose,
-            "open_timeout": arguments.open_timeout, "picture": arguments.frame or "made here"}
+            "open_timeout": arguments.open_timeout, "named": named(arguments.weights),
+            "picture": named(arguments.frame) if arguments.frame else "a street by fastscnn scene", "others": None}
     context = multiprocessing.get_context("spawn")
     contestants: list[Contestant] = []
     try:
@@ -554,6 +542,7 @@ def contest(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
             contestants.append(one)
             if not one.alive:
                 print(f"  absent: {one.reason}", file=sys.stderr)
+        others = Others(contestants)
         for number in range(arguments.rounds):
             if sys.stderr.isatty():
                 print(f"\rround {number + 1} of {arguments.rounds}", end="", file=sys.stderr, flush=True)
@@ -563,6 +552,7 @@ def contest(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
                 one.turn()
         if sys.stderr.isatty():
             print(file=sys.stderr)
+        base["others"] = others.processors()
         for one in contestants:
             if one.alive:
                 peak = one.turn("stop")

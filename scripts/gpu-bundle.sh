@@ -54,7 +54,7 @@ cp "$build/bin/fastscnn" "${tests[@]/#/$build/bin/}" "$out/bin/"
 cp -L "$build/lib/libfastscnn.so.0" "$build/lib/libfastscnn-cuda.so" "$out/lib/"
 cp tests/golden/index.json tests/golden/*.safetensors "$out/tests/golden/"
 cp bench/gpu/run.sh "$out/"
-cp bench/gpu/torch_compare.py weights/formula.py weights/safetensors_io.py "$out/python/"
+cp bench/gpu/torch_compare.py examples/python/fastscnn.py weights/{formula,safetensors_io}.py "$out/python/"
 if compgen -G 'weights/models/*' >/dev/null; then
     mkdir -p "$out/share/fastscnn"
     cp weights/models/* "$out/share/fastscnn/"

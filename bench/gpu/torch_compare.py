@@ -4,10 +4,10 @@
     python3 bench/gpu/torch_compare.py --library build/lib/libfastscnn.so --json torch.json
     python3 bench/gpu/torch_compare.py --cpu-selftest --library build/lib/libfastscnn.so
 
-Needs torch and numpy. Engines take turns within a round, in rotating order, in one process. A turn is one frame, from
-before its submission until the host knows that it is finished, Python's own share (some microseconds) included. Ratios
-are taken inside a round. Several frames take turns, so that none is left in a cache. Batch norm is folded into the
-convolutions for PyTorch as well.
+Needs torch and numpy; without them, or without a GPU, the exit status is 77. Engines take turns within a round, in
+rotating order, in one process. A turn is one frame, from before its submission until the host knows that it is
+finished, Python's own share (some microseconds) included. Ratios are taken inside a round. Several frames take turns,
+so that none is left in a cache. Batch norm is folded into the convolutions for PyTorch as well.
 
 --cpu-selftest proves this script without a GPU: a small frame in host memory, our CPU backend; the labels must agree.
 """
@@ -15,7 +15,6 @@ convolutions for PyTorch as well.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import statistics
@@ -25,12 +24,16 @@ from typing import Any, Callable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path[:0] = [HERE, os.path.join(ROOT, "weights")]
+sys.path[:0] = [HERE, os.path.join(ROOT, "weights"), os.path.join(ROOT, "examples", "python")]
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402  (before our library, so that both use its C++ run-time library)
-import torch.nn.functional as F  # noqa: E402
-from torch import nn  # noqa: E402
+try:
+    import numpy as np
+    import torch  # before our library, so that both use its C++ run-time library
+    import torch.nn.functional as F
+    from torch import nn
+except ImportError as missing:
+    print(f"torch_compare: {missing}: skipped")
+    sys.exit(77)
 
 import formula  # noqa: E402
 
@@ -133,94 +136,21 @@ def open_torch(name: str, setting: dict[str, Any]) -> Runner:
 # ---- This library ---------------------------------------------------------------------------------------------------
 
 
-class EngineOptions(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("backend", ctypes.c_int32), ("precision", ctypes.c_int32),
-                ("device", ctypes.c_int32), ("disable_fusion", ctypes.c_char_p), ("kernels", ctypes.c_char_p)]
-
-
-class SessionOptions(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("width", ctypes.c_int32), ("height", ctypes.c_int32),
-                ("threads", ctypes.c_int32), ("in_flight", ctypes.c_int32), ("tune", ctypes.c_int32),
-                ("eager", ctypes.c_int32), ("stream", ctypes.c_void_p)]
-
-
-class Frame(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("format", ctypes.c_int32), ("width", ctypes.c_int32),
-                ("height", ctypes.c_int32), ("plane", ctypes.c_void_p * 4), ("stride", ctypes.c_size_t * 4),
-                ("memory", ctypes.c_int32), ("matrix", ctypes.c_int32), ("range", ctypes.c_int32)]
-
-
-class Outputs(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("labels", ctypes.c_void_p), ("labels_stride", ctypes.c_size_t),
-                ("labels_map", ctypes.c_void_p), ("logits", ctypes.c_void_p), ("memory", ctypes.c_int32)]
-
-
-class Library:
-    """The C API, with failures as exceptions."""
-
-    def __init__(self, path: str) -> None:
-        self.c = ctypes.CDLL(path)
-        self.c.fscnn_error.restype = self.c.fscnn_version_string.restype = ctypes.c_char_p
-        self.path = path
-
-    def call(self, function: str, *arguments: Any) -> None:
-        if getattr(self.c, function)(*arguments) != 0:
-            raise RuntimeError(f"{function}: {self.c.fscnn_error().decode()}")
-
-    def made(self, kind: type[ctypes.Structure], init: str, *arguments: Any) -> Any:
-        value = kind()
-        getattr(self.c, init)(ctypes.byref(value), *arguments)
-        if value.struct_size != ctypes.sizeof(kind):
-            raise RuntimeError(f"{self.path}: {init} fills {value.struct_size} bytes, this script knows "
-                               f"{ctypes.sizeof(kind)}; use the script of the library's version")
-        return value
-
-
 def open_fastscnn(name: str, setting: dict[str, Any]) -> Runner:
-    library, frames = setting["library"], setting["frames"]
-    height, width = frames[0].shape[:2]
-    on_gpu = setting["device"] != "cpu"
-    memory = 2 if on_gpu else 0  # FSCNN_MEMORY_DEVICE, FSCNN_MEMORY_HOST
-    options = library.made(EngineOptions, "fscnn_engine_options_init")
-    options.backend = 2 if on_gpu else 1
-    options.precision = 3 if "fp16" in name else 1
-    options.kernels = b"own" if "own" in name else b"auto"
-    engine, session = ctypes.c_void_p(), ctypes.c_void_p()
-    library.call("fscnn_engine_open", setting["weights"].encode(), ctypes.byref(options), ctypes.byref(engine))
-    wanted = library.made(SessionOptions, "fscnn_session_options_init")
-    wanted.width, wanted.height, wanted.in_flight = width, height, 1
-    library.call("fscnn_session_open", engine, ctypes.byref(wanted), ctypes.byref(session))
+    """This library, by the Python example's binding; what each call needs is made once, as an application would."""
+    import fastscnn
 
-    def buffer(size: int) -> ctypes.c_void_p:
-        pointer = ctypes.c_void_p()
-        library.call("fscnn_buffer_alloc", engine, memory, ctypes.c_size_t(size), ctypes.byref(pointer))
-        return pointer
-
-    pictures = []
-    for frame in frames:
-        pixels = buffer(frame.nbytes)
-        library.call("fscnn_buffer_copy", engine, pixels, ctypes.c_void_p(frame.ctypes.data),
-                     ctypes.c_size_t(frame.nbytes))
-        picture = library.made(Frame, "fscnn_frame_init", 1, width, height, pixels)  # FSCNN_RGB8
-        picture.memory = memory
-        pictures.append(picture)
-    outputs = library.made(Outputs, "fscnn_outputs_init")
-    outputs.labels, outputs.memory = buffer(height * width), memory
-    # What each call needs is made once, as an application would.
-    ticket, forever = ctypes.c_uint64(), ctypes.c_int64(-1)
-    references = [ctypes.byref(picture) for picture in pictures]
-    out, number_out = ctypes.byref(outputs), ctypes.byref(ticket)
+    on_gpu, (height, width) = setting["device"] != "cpu", setting["frames"][0].shape[:2]
+    memory = fastscnn.DEVICE if on_gpu else fastscnn.HOST
+    engine = fastscnn.Engine(setting["weights"], backend="cuda" if on_gpu else "cpu",
+                             precision="fp16" if "fp16" in name else "fp32", kernels="own" if "own" in name else "auto")
+    session = engine.session(width, height, in_flight=1)
+    requests = [session.request(engine.tensor(*frame.shape, memory=memory).fill(frame.tobytes()), memory=memory)
+                for frame in setting["frames"]]
 
     def run(number: int) -> Any:
-        library.call("fscnn_submit", session, references[number], out, number_out)
-        library.call("fscnn_wait", session, ticket, forever)
-        return fetch
-
-    def fetch() -> np.ndarray:
-        labels = np.empty((height, width), np.uint8)
-        library.call("fscnn_buffer_copy", engine, ctypes.c_void_p(labels.ctypes.data), ctypes.c_void_p(outputs.labels),
-                     ctypes.c_size_t(labels.nbytes))
-        return labels
+        labels = session.run(requests[number])
+        return lambda: np.frombuffer(bytes(labels), np.uint8).reshape(height, width)
 
     return run
 
@@ -245,16 +175,23 @@ def make_frames(height: int, width: int) -> list[np.ndarray]:
     return pictures
 
 
-def percentile(values: list[float], percent: float) -> float:
-    """Linear between the two nearest, as numpy's."""
-    return float(np.percentile(np.asarray(values), percent))
+def percentile(values: list[float], percent: float) -> float | None:
+    """Linear between the two nearest, as numpy's. None where fewer than ten values are expected above it."""
+    few = percent != 50 and len(values) * (100 - percent) < 1000
+    return None if few else float(np.percentile(np.asarray(values), percent))
+
+
+def milliseconds(value: float | None) -> str:
+    return f"{'-' if value is None else format(value, '.4f'):>9}"
 
 
 def contest(arguments: argparse.Namespace) -> dict[str, Any]:
+    os.environ["FASTSCNN_LIBRARY"] = arguments.library
+    import fastscnn
+
     on_gpu = not arguments.cpu_selftest
     setting = {"device": "cuda" if on_gpu else "cpu", "frames": make_frames(*arguments.size),
-               "tensors": formula.tensors("paper", 19, 3, arguments.seed), "weights": f"random:{arguments.seed}",
-               "library": Library(arguments.library)}
+               "tensors": formula.tensors("paper", 19, 3, arguments.seed), "weights": f"random:{arguments.seed}"}
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     runners: dict[str, Runner] = {}
@@ -292,15 +229,14 @@ def contest(arguments: argparse.Namespace) -> dict[str, Any]:
         row["labels_agree"] = float((labels[name] == labels[reference]).mean())
         if BASELINE in times:
             ratios = [theirs / ours for theirs, ours in zip(times[BASELINE], values)]
-            row["times_faster_than_baseline"] = {"p50": percentile(ratios, 50), "p10": percentile(ratios, 10),
-                                                 "p90": percentile(ratios, 90)}
-    library = setting["library"]
+            row["times_faster_than_baseline"] = {"p10": float(np.percentile(ratios, 10)),
+                                                 "p50": percentile(ratios, 50), "p90": percentile(ratios, 90)}
     return {"kind": "torch-compare", "size": "x".join(map(str, arguments.size)), "rounds": arguments.rounds,
             "device": torch.cuda.get_device_name() if on_gpu else "cpu", "weights": setting["weights"],
             "boundary": "u8 RGB in device memory to u8 labels in device memory" if on_gpu else
                         "u8 RGB in host memory to u8 labels in host memory",
             "baseline": BASELINE, "labels_reference": reference,
-            "versions": {"fastscnn": library.c.fscnn_version_string().decode(), "torch": torch.__version__,
+            "versions": {"fastscnn": fastscnn.version(), "torch": torch.__version__,
                          "cuda": torch.version.cuda or "none",
                          "cudnn": torch.backends.cudnn.version() if on_gpu else None},
             "engines": list(rows.values())}
@@ -315,7 +251,8 @@ def table(result: dict[str, Any]) -> str:
             continue
         at = row["latency_ms"]
         ratio = row.get("times_faster_than_baseline")
-        lines.append(f"{row['engine']:22} {at['p50']:9.4f} {at['p90']:9.4f} {at['p99']:9.4f} {1e3 / at['mean']:9.1f} "
+        figures = " ".join(milliseconds(at[key]) for key in ("p50", "p90", "p99"))
+        lines.append(f"{row['engine']:22} {figures} {1e3 / at['mean']:9.1f} "
                      f"{format(ratio['p50'], '7.2f') if ratio else '      -'}  {100 * row['labels_agree']:.3f} %")
     lines.append(f"ratio: how many times faster than {result['baseline']}, median over rounds; labels: agreement with "
                  f"{result['labels_reference']}")
@@ -357,7 +294,7 @@ def main() -> int:
         return 77
     try:
         result = contest(arguments)
-    except (OSError, RuntimeError, AttributeError) as error:
+    except (OSError, RuntimeError, AttributeError) as error:  # the library is not there, or not of this version
         print(f"torch_compare: {error}")
         return 1
     if arguments.json:

@@ -3,12 +3,14 @@
     engine = fastscnn.Engine("model.safetensors")
     session = engine.session(width=2048, height=1024)
     labels = session.run(rgb).numpy()             # rgb: a numpy array [1024, 2048, 3], say
+    result = session.run(rgb, "labels", "scores", size="frame", score_type="float16")
+    result.scores.numpy()                         # [classes, height, width] of the frame
 
 A frame is a torch, cupy, jax or numpy tensor (anything with __dlpack__), or a buffer (bytes, array). Its shape says
 what it is: u8 [H, W, 3] and [H, W, 4] are RGB and RGBA (or order="bgr"), u8 [H, W] is gray, float32 [3, H, W] planes
 in 0..1.
 A tensor on the GPU is read there: in the order of the session's `stream`, if it has one, else it must be complete.
-Labels come as a Tensor, which numpy, torch and others take without a copy.
+Each output comes as a Tensor, which numpy, torch and others take without a copy.
 
 The library is found by FASTSCNN_LIBRARY (a path), else as the loader finds libfastscnn.so.0. Thread rule: as in C, an
 Engine may be shared, a Session is for one thread at a time. The GIL is not held while a frame is computed.
@@ -16,16 +18,23 @@ Engine may be shared, a Session is for one thread at a time. The GIL is not held
 
 from __future__ import annotations
 
+import collections
 import ctypes
+import functools
 import os
-from ctypes import POINTER, byref, c_char_p, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from typing import Any, Optional, Tuple
 
 RGB8, BGR8, RGBA8, BGRA8, GRAY8, PLANAR_F32 = 1, 2, 3, 4, 5, 8
 HOST, PINNED, DEVICE = 0, 1, 2
 BACKENDS = {"auto": 0, "cpu": 1, "cuda": 2}
 PRECISIONS = {"auto": 0, "fp32": 1, "bf16": 2, "fp16": 3, "int8": 4}
-TIMEOUT = 4
+SIZES = {"network": 0, "frame": 1}
+SCORE_TYPES = {"float32": 0, "float16": 1}
+# What a frame can be asked for: elements and shape, of H rows, W columns and C classes.
+OUTPUTS = {"labels": ("uint8", "HW"), "logits": ("float32", "CHW"), "scores": ("float32", "CHW"),
+           "confidence": ("uint8", "HW"), "histogram": ("uint32", "C")}
+TIMEOUT, CANCELLED = 4, 5  # of fscnn_status
 
 
 # ---- The interface in C. A struct may end before the header's: struct_size tells the library how far it goes. --------
@@ -67,8 +76,7 @@ class _Frame(_Sized):
 class _Outputs(_Sized):
     _fields_ = [("struct_size", c_uint32), ("labels", c_void_p), ("labels_stride", c_size_t), ("labels_map", c_void_p),
                 ("logits", c_void_p), ("memory", c_int32), ("confidence", c_void_p), ("confidence_stride", c_size_t),
-                ("histogram", c_void_p), ("size", c_int32), ("score_type", c_int32),
-                ("scores", c_void_p)]
+                ("histogram", c_void_p), ("size", c_int32), ("score_type", c_int32), ("scores", c_void_p)]
 
 
 def _load() -> ctypes.CDLL:
@@ -88,7 +96,7 @@ def _load() -> ctypes.CDLL:
             ("session_close", None, [POINTER(handle)]),
             ("session_get_info", status, [handle, POINTER(_SessionInfo)]),
             ("submit", status, [handle, POINTER(_Frame), POINTER(_Outputs), POINTER(c_uint64)]),
-            ("wait", status, [handle, c_uint64, c_int64])):
+            ("wait", status, [handle, c_uint64, c_int64]), ("cancel", status, [handle])):
         function = getattr(library, f"fscnn_{name}")
         function.restype, function.argtypes = result, arguments
     return library
@@ -111,6 +119,12 @@ def _check(status: int) -> None:
         raise Error(status)
 
 
+def _named(what: str, name: str, names: dict) -> Any:
+    if name not in names:
+        raise ValueError(f"{what} is {name!r}, not {' or '.join(names)}")
+    return names[name]
+
+
 def version() -> str:
     return _library.fscnn_version_string().decode()
 
@@ -121,6 +135,9 @@ _CPU, _CUDA, _CUDA_HOST = 1, 2, 3  # DLDeviceType
 _MEMORY_OF = {_CPU: HOST, _CUDA: DEVICE, _CUDA_HOST: PINNED}
 _DEVICE_OF = {memory: device for device, memory in _MEMORY_OF.items()}
 _UINT, _FLOAT = 1, 2  # DLDataTypeCode
+# Elements of a result: code and bits in DLPack, numpy's name.
+_DTYPES = {"uint8": (_UINT, 8, "|u1"), "uint32": (_UINT, 32, "<u4"), "float16": (_FLOAT, 16, "<f2"),
+           "float32": (_FLOAT, 32, "<f4")}
 
 
 class _DLTensor(ctypes.Structure):
@@ -156,10 +173,12 @@ def _destroy(capsule: Optional[int]) -> None:
 
 
 class Tensor:
-    """Memory for a result, on the host or on the GPU; u8 [height, width] or float32 [classes, height, width]."""
+    """Memory for a result, on the host or on the GPU: its `shape`, and `dtype`, the name of its elements."""
 
-    def __init__(self, engine: Engine, shape: Tuple[int, ...], memory: int = HOST, item: int = 1) -> None:
-        self.engine, self.shape, self.memory, self.item, self.bytes = engine, shape, memory, item, item
+    def __init__(self, engine: Engine, shape: Tuple[int, ...], memory: int = HOST, dtype: str = "uint8") -> None:
+        self.engine, self.shape, self.memory, self.dtype = engine, shape, memory, dtype
+        self.code, self.bits, self.typestr = _DTYPES[dtype]
+        self.bytes = self.bits // 8
         for side in shape:
             self.bytes *= side
         self.pointer = c_void_p()
@@ -174,7 +193,7 @@ class Tensor:
         """How numpy reads it: numpy.asarray(tensor)."""
         if self.memory == DEVICE:
             raise AttributeError("the tensor is on the GPU; take bytes(tensor), or a library that reads it there")
-        return {"version": 3, "shape": self.shape, "typestr": "|u1" if self.item == 1 else "<f4",
+        return {"version": 3, "shape": self.shape, "typestr": self.typestr,
                 "data": (self.pointer.value, False)}
 
     def numpy(self) -> Any:
@@ -201,7 +220,7 @@ class Tensor:
         managed, shape = _DLManagedTensor(), (c_int64 * len(self.shape))(*self.shape)
         device, number = self.__dlpack_device__()
         managed.tensor = _DLTensor(data=self.pointer, device_type=device, device_id=number, ndim=len(self.shape),
-                                   code=_UINT if self.item == 1 else _FLOAT, bits=8 * self.item, lanes=1,
+                                   code=self.code, bits=self.bits, lanes=1,
                                    shape=ctypes.cast(shape, POINTER(c_int64)))
         managed.deleter = _delete
         address = ctypes.addressof(managed)
@@ -294,12 +313,12 @@ class Engine:
     def __init__(self, weights: str, backend: str = "auto", precision: str = "auto", device: int = 0,
                  kernels: str = "auto") -> None:
         self.handle = c_void_p()
-        options = _EngineOptions(backend=BACKENDS[backend], precision=PRECISIONS[precision], device=device,
-                                 kernels=kernels.encode())
+        options = _EngineOptions(backend=_named("backend", backend, BACKENDS), device=device,
+                                 precision=_named("precision", precision, PRECISIONS), kernels=kernels.encode())
         _check(_library.fscnn_engine_open(os.fsencode(weights), byref(options), byref(self.handle)))
         info = _EngineInfo()
         _check(_library.fscnn_engine_get_info(self.handle, byref(info)))
-        self.classes = info.classes
+        self.classes, self.channels = info.classes, info.channels
         self.backend = {number: name for name, number in BACKENDS.items()}[info.backend]
         self.precision = {number: name for name, number in PRECISIONS.items()}[info.precision]
         self.device, self.variant = info.device.decode(), info.variant.decode()
@@ -317,13 +336,52 @@ class Engine:
         _check(_library.fscnn_engine_class_color(self.handle, index, rgb))
         return tuple(rgb)
 
-    def tensor(self, *shape: int, memory: int = HOST, item: int = 1) -> Tensor:
+    def tensor(self, *shape: int, memory: int = HOST, dtype: str = "uint8") -> Tensor:
         """Memory that the backend reaches best: PINNED or DEVICE with the CUDA backend."""
-        return Tensor(self, shape, memory, item)
+        return Tensor(self, shape, memory, dtype)
 
     def session(self, width: int, height: int, **options: Any) -> Session:
         """options: threads, in_flight, tune, eager, stream, as in the header's fscnn_session_options."""
         return Session(self, width, height, **options)
+
+
+def _table(what: str, entries: Any, count: int) -> Any:
+    """A copy of a buffer that has so many bytes."""
+    entries = memoryview(entries).tobytes()
+    if len(entries) != count:
+        raise ValueError(f"{what} has {len(entries)} bytes, not {count}")
+    return ctypes.create_string_buffer(entries, count)
+
+
+@functools.lru_cache(maxsize=None)
+def _fields(names: Tuple[str, ...]) -> type:
+    return collections.namedtuple("Outputs", names)
+
+
+class Request:
+    """A frame, and the memory for what is wanted of it. Session.submit and run take one any number of times.
+
+    `result` is the Tensor of the one output, or a tuple with the outputs' names for its fields.
+    """
+
+    def __init__(self, session: Session, pixels: Any, *outputs: str, order: str = "rgb", memory: int = HOST,
+                 size: str = "network", score_type: str = "float32", labels_map: Any = None) -> None:
+        self.frame, self.keep = _frame(pixels, order, session.stream)
+        self.pixels, engine = pixels, session.engine
+        self.outputs = _Outputs(memory=memory, size=_named("size", size, SIZES),
+                                score_type=_named("score_type", score_type, SCORE_TYPES))
+        if labels_map is not None:
+            self.labels_map = _table("labels_map", labels_map, 256)
+            self.outputs.labels_map = ctypes.addressof(self.labels_map)
+        of = self.frame if size == "frame" else session
+        shapes = {"HW": (of.height, of.width), "CHW": (engine.classes, of.height, of.width), "C": (engine.classes,)}
+        tensors = []
+        for name in outputs or ("labels",):
+            dtype, shape = _named("output", name, OUTPUTS)
+            dtype = score_type if name == "scores" else dtype
+            tensors.append(engine.tensor(*shapes[shape], memory=memory, dtype=dtype))
+            setattr(self.outputs, name, tensors[-1].pointer)
+        self.result = tensors[0] if len(tensors) == 1 else _fields(outputs)(*tensors)
 
 
 class Session:
@@ -336,7 +394,7 @@ class Session:
         info = _SessionInfo()
         _check(_library.fscnn_session_get_info(self.handle, byref(info)))
         self.width, self.height, self.in_flight = info.width, info.height, info.in_flight
-        self._flying: dict = {}  # ticket -> what the library still reads and writes, in order
+        self._flying: dict = {}  # ticket -> its request, which the library still reads and writes; in order
 
     def close(self) -> None:
         """Waits for frames in flight. Called by itself when the last reference goes."""
@@ -346,34 +404,48 @@ class Session:
 
     __del__ = close
 
-    def submit(self, pixels: Any, order: str = "rgb", memory: int = HOST, logits: bool = False) -> int:
-        """Queues a frame, which must stay unchanged until its wait; up to in_flight of them. Gives its ticket."""
-        frame, keep = _frame(pixels, order, self.stream)
-        labels = self.engine.tensor(self.height, self.width, memory=memory)
-        scores = self.engine.tensor(self.engine.classes, self.height, self.width, memory=memory,
-                                    item=ctypes.sizeof(c_float)) if logits else None
-        outputs = _Outputs(labels=labels.pointer, logits=scores.pointer if scores else None, memory=memory)
+    def request(self, pixels: Any, *outputs: str, **options: Any) -> Request:
+        """A frame and room for its outputs (see OUTPUTS; labels when none is named), for a loop over the same memory.
+
+        options: order "rgb" or "bgr"; memory of the outputs; size of maps, "network" or "frame"; score_type "float32"
+        or "float16"; labels_map, 256 bytes that stand for the labels.
+        """
+        return Request(self, pixels, *outputs, **options)
+
+    def submit(self, pixels: Any, *outputs: str, **options: Any) -> int:
+        """Queues a frame, which must stay unchanged until its wait; up to in_flight of them. Gives its ticket.
+
+        Takes what `request` does, or a request, whose outputs are written anew: wait for it before you submit it again.
+        """
+        if not isinstance(pixels, Request):
+            pixels = Request(self, pixels, *outputs, **options)
+        elif outputs or options:
+            raise TypeError("a request has its outputs and options already")
         ticket = c_uint64()
-        _check(_library.fscnn_submit(self.handle, byref(frame), byref(outputs), byref(ticket)))
-        self._flying[ticket.value] = (labels, scores, keep, pixels)
+        _check(_library.fscnn_submit(self.handle, byref(pixels.frame), byref(pixels.outputs), byref(ticket)))
+        self._flying[ticket.value] = pixels
         return ticket.value
 
     def wait(self, ticket: int, timeout: Optional[float] = None) -> Any:
-        """Labels of a ticket, or (labels, logits) if those were asked for; TimeoutError after `timeout` seconds.
+        """The outputs of a ticket: one Tensor, or named fields if several were asked for.
 
-        Tickets are waited for in order: waiting for one drops the results of those before it.
+        TimeoutError after `timeout` seconds; with 0 it polls. Tickets are waited for in order: waiting for one drops
+        the results of those before it.
         """
         status = _library.fscnn_wait(self.handle, ticket, -1 if timeout is None else int(timeout * 1e9))
         if status == TIMEOUT:
             raise TimeoutError(_library.fscnn_error().decode())
-        result = self._flying.get(ticket)
-        if result is not None:
+        request = self._flying.get(ticket)
+        if request is not None:
             for done in [other for other in self._flying if other <= ticket]:
                 del self._flying[done]
         _check(status)
-        labels, scores = result[0], result[1]
-        return labels if scores is None else (labels, scores)
+        return request.result
 
-    def run(self, pixels: Any, **options: Any) -> Any:
-        """Labels of one frame, or (labels, logits): submit and wait."""
-        return self.wait(self.submit(pixels, **options))
+    def cancel(self) -> None:
+        """Takes back frames that have not begun: waiting for one raises an Error whose status is CANCELLED."""
+        _check(_library.fscnn_cancel(self.handle))
+
+    def run(self, pixels: Any, *outputs: str, **options: Any) -> Any:
+        """The outputs of one frame: submit and wait."""
+        return self.wait(self.submit(pixels, *outputs, **options))

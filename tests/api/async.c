@@ -13,21 +13,13 @@
 #include <time.h>
 
 #include "fastscnn/fastscnn.h"
+#include "tests/api/checks.h"
 
 enum { HEIGHT = 64, WIDTH = 64, PIXELS = HEIGHT * WIDTH, PICTURES = 3, MOST = 64, IN_FLIGHT = 16, THREADS = 6 };
 
 static bool cuda;
 static fscnn_engine *engine;
 static uint8_t pictures[PICTURES][PIXELS * 3], want[PICTURES][PIXELS];
-static atomic_int failures;
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition, fscnn_error());                \
-            atomic_fetch_add(&failures, 1);                                                                            \
-        }                                                                                                              \
-    } while (0)
 
 // A session with what its callback was told. Frame `ticket` is picture ticket % PICTURES, into labels[ticket %
 // IN_FLIGHT].

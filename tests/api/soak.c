@@ -3,7 +3,6 @@
 // it, with fewer frames; there, and under other sanitizers, resident memory says nothing and is not looked at.
 #include <dirent.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "fastscnn/fastscnn.h"
 #include "runtime/base/mem.h"
+#include "tests/api/checks.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SANITIZED = 1, FRAMES = 100, COMINGS = 5 };
@@ -24,18 +24,7 @@ enum { SIDE = 64, PIXELS = SIDE * SIDE, LARGE = 96, SESSIONS = 4, PICTURES = 6, 
 static fscnn_engine *engine;
 // The last picture is a large one, which the session resizes.
 static uint8_t pictures[PICTURES][LARGE * LARGE * 3], want[PICTURES][PIXELS];
-static atomic_int failures;
 static pthread_barrier_t barrier;
-
-#define CHECK(condition, ...)                                                                                          \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s; ", __FILE__, __LINE__, #condition);                                    \
-            fprintf(stderr, __VA_ARGS__);                                                                              \
-            fprintf(stderr, "\n");                                                                                     \
-            atomic_fetch_add(&failures, 1);                                                                            \
-        }                                                                                                              \
-    } while (0)
 
 // What this process holds at one moment.
 typedef struct usage {
@@ -70,15 +59,6 @@ static fscnn_frame picture(int i) {
     return frame;
 }
 
-static fscnn_session *open_session(fscnn_engine *on) {
-    fscnn_session_options options;
-    fscnn_session_options_init(&options);
-    options.width = options.height = SIDE, options.threads = 1, options.in_flight = IN_FLIGHT, options.tune = -1;
-    fscnn_session *session = NULL;
-    CHECK(fscnn_session_open(on, &options, &session) == FSCNN_OK, "%s", fscnn_error());
-    return session;
-}
-
 // Frames `from` to `to` of a session, two in flight; every label is looked at.
 static void frames(fscnn_session *session, int from, int to) {
     static _Thread_local uint8_t labels[IN_FLIGHT][PIXELS];
@@ -86,16 +66,14 @@ static void frames(fscnn_session *session, int from, int to) {
     for (int i = from; i < to + IN_FLIGHT; i++) {
         uint8_t *mine = labels[i % IN_FLIGHT];
         if (i >= from + IN_FLIGHT) {
-            CHECK(fscnn_wait(session, tickets[i % IN_FLIGHT], -1) == FSCNN_OK, "%s", fscnn_error());
-            CHECK(memcmp(mine, want[(i - IN_FLIGHT) % PICTURES], PIXELS) == 0, "frame %d", i - IN_FLIGHT);
+            CHECK(fscnn_wait(session, tickets[i % IN_FLIGHT], -1) == FSCNN_OK);
+            CHECK_SAYING(memcmp(mine, want[(i - IN_FLIGHT) % PICTURES], PIXELS) == 0, "frame %d", i - IN_FLIGHT);
         }
         if (i >= to) continue;
         const fscnn_frame frame = picture(i % PICTURES);
-        fscnn_outputs outputs;
-        fscnn_outputs_init(&outputs);
-        outputs.labels = mine;
+        const fscnn_outputs outputs = labels_alone(mine);
         memset(mine, 0xee, PIXELS);
-        CHECK(fscnn_submit(session, &frame, &outputs, &tickets[i % IN_FLIGHT]) == FSCNN_OK, "%s", fscnn_error());
+        CHECK(fscnn_submit(session, &frame, &outputs, &tickets[i % IN_FLIGHT]) == FSCNN_OK);
     }
 }
 
@@ -104,7 +82,7 @@ static usage early, late;
 // A tenth of the frames, a look at the process while all sessions are idle, the rest, another look.
 static void *soak(void *argument) {
     const int first = *(int *)argument;
-    fscnn_session *session = open_session(engine);
+    fscnn_session *session = small_session(engine, SIDE, IN_FLIGHT);
     if (session) frames(session, first, first + FRAMES / 10);
     if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD) early = now();
     pthread_barrier_wait(&barrier);
@@ -120,13 +98,13 @@ static void compare(const char *what, const usage *before, const usage *after, l
     printf("%s: resident %ld -> %ld KiB, descriptors %ld -> %ld, threads %ld -> %ld, blocks %zu -> %zu\n", what,
            before->resident / 1024, after->resident / 1024, before->descriptors, after->descriptors, before->threads,
            after->threads, before->blocks, after->blocks);
-    CHECK(before->descriptors > 0 && before->descriptors == after->descriptors, "%s: descriptors", what);
-    CHECK(before->threads == after->threads, "%s: threads", what);
-    CHECK(before->blocks == after->blocks, "%s: blocks", what);
+    CHECK_SAYING(before->descriptors > 0 && before->descriptors == after->descriptors, "%s: descriptors", what);
+    CHECK_SAYING(before->threads == after->threads, "%s: threads", what);
+    CHECK_SAYING(before->blocks == after->blocks, "%s: blocks", what);
     if (!SANITIZED) {
-        CHECK(before->resident > 0, "%s: no /proc", what);
-        CHECK(after->resident - before->resident <= slack, "%s: grown by %ld bytes", what,
-              after->resident - before->resident);
+        CHECK_SAYING(before->resident > 0, "%s: no /proc", what);
+        CHECK_SAYING(after->resident - before->resident <= slack, "%s: grown by %ld bytes", what,
+                     after->resident - before->resident);
     }
 }
 
@@ -136,7 +114,7 @@ static void four_sessions(void) {
     pthread_barrier_init(&barrier, NULL, SESSIONS);
     for (int i = 0; i < SESSIONS; i++) {
         first[i] = i;
-        CHECK(pthread_create(&thread[i], NULL, soak, &first[i]) == 0, "no thread");
+        CHECK_SAYING(pthread_create(&thread[i], NULL, soak, &first[i]) == 0, "no thread");
     }
     for (int i = 0; i < SESSIONS; i++) pthread_join(thread[i], NULL);
     pthread_barrier_destroy(&barrier);
@@ -146,16 +124,14 @@ static void four_sessions(void) {
 static void come_and_go(int times) {
     for (int i = 0; i < times; i++) {
         fscnn_engine *other = NULL;
-        if (i % 10 == 0) CHECK(fscnn_engine_open("random:4", NULL, &other) == FSCNN_OK, "%s", fscnn_error());
-        fscnn_session *session = open_session(other ? other : engine);
+        if (i % 10 == 0) CHECK(fscnn_engine_open("random:4", NULL, &other) == FSCNN_OK);
+        fscnn_session *session = small_session(other ? other : engine, SIDE, IN_FLIGHT);
         fscnn_engine_close(&other); // lives as long as the session
         const fscnn_frame frame = picture(i % PICTURES);
         uint8_t labels[PIXELS];
-        fscnn_outputs outputs;
-        fscnn_outputs_init(&outputs);
-        outputs.labels = labels;
+        const fscnn_outputs outputs = labels_alone(labels);
         uint64_t ticket;
-        CHECK(fscnn_submit(session, &frame, &outputs, &ticket) == FSCNN_OK, "%s", fscnn_error());
+        CHECK(fscnn_submit(session, &frame, &outputs, &ticket) == FSCNN_OK);
         fscnn_session_close(&session); // with a frame in flight
     }
 }
@@ -166,18 +142,17 @@ int main(void) {
         return 1;
     }
     uint32_t state = 7;
-    fscnn_session *alone = open_session(engine);
+    fscnn_session *alone = small_session(engine, SIDE, IN_FLIGHT);
     for (int i = 0; i < PICTURES; i++) {
         for (int p = 0; p < LARGE * LARGE * 3; p++) {
             state = state * 1664525u + 1013904223u;
             pictures[i][p] = (uint8_t)(p / (3 + i) + (int)(state >> 27));
         }
         const fscnn_frame frame = picture(i);
-        fscnn_outputs outputs;
-        fscnn_outputs_init(&outputs);
-        outputs.labels = want[i];
-        CHECK(fscnn_run(alone, &frame, &outputs) == FSCNN_OK, "%s", fscnn_error());
-        if (i > 0) CHECK(memcmp(want[i], want[i - 1], PIXELS) != 0, "pictures with the same labels test nothing");
+        const fscnn_outputs outputs = labels_alone(want[i]);
+        CHECK(fscnn_run(alone, &frame, &outputs) == FSCNN_OK);
+        if (i > 0)
+            CHECK_SAYING(memcmp(want[i], want[i - 1], PIXELS) != 0, "pictures with the same labels test nothing");
     }
     fscnn_session_close(&alone);
     four_sessions();
@@ -187,6 +162,6 @@ int main(void) {
     const usage after = now();
     compare("sessions", &before, &after, 1024 * 1024);
     fscnn_engine_close(&engine);
-    CHECK(fs_mem_live_blocks() == 0, "%zu blocks are left", fs_mem_live_blocks());
+    CHECK_SAYING(fs_mem_live_blocks() == 0, "%zu blocks are left", fs_mem_live_blocks());
     return atomic_load(&failures) != 0;
 }

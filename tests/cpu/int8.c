@@ -1,6 +1,4 @@
 // Int8 on every kernel table against the scalar reference, to the last bit: bytes, products, whole layers, depthwise.
-#include <criterion/criterion.h>
-#include <criterion/parameterized.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,52 +7,14 @@
 #include "cpu/int8.h"
 #include "cpu/reference/reference.h"
 #include "runtime/base/mem.h"
-#include "tests/cpu/network.h"
+#include "tests/cpu/each_table.h"
 
 enum { GUARD = 64, CANARY = 0xa5 };
-
-#define CHECK(condition, ...)                                                                                          \
-    do {                                                                                                               \
-        if (!(condition)) cr_assert_fail(__VA_ARGS__);                                                                 \
-    } while (0)
-
-typedef struct table_case {
-    char table[16];
-} table_case;
-static table_case table_cases[FS_TEST_TABLES];
-
-static struct criterion_test_params all_tables(void) {
-    const fs_kernels *tables[FS_TEST_TABLES];
-    const int count = fs_test_tables(tables);
-    for (int i = 0; i < count; i++) snprintf(table_cases[i].table, sizeof table_cases[i].table, "%s", tables[i]->name);
-    return cr_make_param_array(table_case, table_cases, (size_t)count);
-}
-
-#define TABLE_TEST(test)                                                                                               \
-    static void test##_of(const fs_kernels *k);                                                                        \
-    ParameterizedTestParameters(int8, test) {                                                                          \
-        return all_tables();                                                                                           \
-    }                                                                                                                  \
-    ParameterizedTest(table_case *param, int8, test) {                                                                 \
-        test##_of(fs_test_table(param->table));                                                                        \
-    }                                                                                                                  \
-    static void test##_of(const fs_kernels *k)
-
-static int pick(uint32_t *s, int low, int high) {
-    return low + (int)(fs_test_random(s) % (uint32_t)(high - low + 1));
-}
 
 static uint16_t half_of(float x) {
     uint32_t u;
     memcpy(&u, &x, 4);
     return (uint16_t)((u + (u >> 16 & 1) + 0x7fff) >> 16);
-}
-
-static float widen(uint16_t half) {
-    const uint32_t u = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &u, 4);
-    return x;
 }
 
 static float *floats(size_t count, float low, float high, uint32_t *s) {
@@ -67,7 +27,7 @@ static float *floats(size_t count, float low, float high, uint32_t *s) {
 
 static const fs_quant quants[] = {{1, 0}, {1, 255}, {1, 128}, {0.5f, 3}, {0.0123f, 131}, {1e-20f, 7}, {1e20f, 200}};
 
-TABLE_TEST(bytes_are_the_references) {
+KERNEL_TEST(int8, bytes_are_the_references) {
     static const float edges[] = {0.0f,   -0.0f,  0.5f,   -0.5f,  1.5f,    2.5f,    -1.5f,    -2.5f,
                                   254.5f, 255.5f, 1e30f,  -1e30f, FLT_MAX, FLT_MIN, INFINITY, -INFINITY,
                                   NAN,    -NAN,   127.5f, 128.5f, 126.5f,  -128.5f, 1e-40f,   255.0f};
@@ -163,7 +123,7 @@ static void one_product(const fs_kernels *k, int m, int n, int segments, int dep
     fs_free(b), fs_free(start), fs_free(scale), fs_free(bias), fs_free(add), fs_free(half), fs_free(c), fs_free(want);
 }
 
-TABLE_TEST(products_of_any_size) {
+KERNEL_TEST(int8, products_of_any_size) {
     uint32_t seed = 100;
     for (int m = 1; m <= 40; m++) one_product(k, m, m % 2 ? 48 : 32, 1, m % 3 ? 8 : 32, false, seed++);
     static const int n[] = {16, 32, 48, 96, 128, 384, 768}, depth[] = {4, 12, 64, 128, 260, 576, 768};
@@ -175,12 +135,12 @@ TABLE_TEST(products_of_any_size) {
     }
 }
 
-TABLE_TEST(largest_sums_do_not_saturate) {
+KERNEL_TEST(int8, largest_sums_do_not_saturate) {
     for (uint32_t seed = 300; seed < 312; seed++) one_product(k, 13, 64, 1 + (int)seed % 2, 768, true, seed);
 }
 
 // Float rows to bytes to a layer's outputs, with weights packed as an engine does.
-TABLE_TEST(a_layer_is_the_references) {
+KERNEL_TEST(int8, a_layer_is_the_references) {
     static const int layers[] = {FS_L_LTD_DS1_PW, FS_L_GFE_AT(0, 0, 0), FS_L_GFE_AT(2, 2, 2), FS_L_CLS_DS1_PW};
     fs_weights w = fs_test_weights(FS_PAPER, 19, 3, 3);
     fs_layer table[FS_LAYERS];
@@ -239,7 +199,7 @@ TABLE_TEST(a_layer_is_the_references) {
 
 // --- Depthwise ---
 
-TABLE_TEST(depthwise_bytes_are_its_floats_quantised) {
+KERNEL_TEST(int8, depthwise_bytes_are_its_floats_quantised) {
     uint32_t s = 9;
     for (int round = 0; round < 40; round++) {
         const int channels = FS_PANEL * pick(&s, 1, 5), width = pick(&s, 9, 40), stride = pick(&s, 1, 2),

@@ -1,7 +1,5 @@
 // Every kernel of every table against plain double arithmetic. Inputs end where unreadable memory begins, so that a
 // read past the end crashes; outputs lie between guard bands, and whatever a kernel does not own must keep its bytes.
-#include <criterion/criterion.h>
-#include <criterion/parameterized.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,41 +8,9 @@
 #include <unistd.h>
 
 #include "cpu/kernels/kernels.h"
-#include "tests/cpu/network.h"
+#include "tests/cpu/each_table.h"
 
 enum { GUARD = 256, CANARY = 0xa5, HELD = 64, MOST_CLASSES = 255 };
-
-// A passing cr_assert sends a message too: per element that would take minutes.
-#define CHECK(condition, ...)                                                                                          \
-    do {                                                                                                               \
-        if (!(condition)) cr_assert_fail(__VA_ARGS__);                                                                 \
-    } while (0)
-
-typedef struct table_case {
-    char table[16];
-} table_case;
-
-static table_case table_cases[FS_TEST_TABLES];
-
-static struct criterion_test_params all_tables(void) {
-    const fs_kernels *tables[FS_TEST_TABLES];
-    const int count = fs_test_tables(tables);
-    for (int i = 0; i < count; i++) snprintf(table_cases[i].table, sizeof table_cases[i].table, "%s", tables[i]->name);
-    return cr_make_param_array(table_case, table_cases, (size_t)count);
-}
-
-// A test that counts once per table; `k` is the table and `name` its name.
-#define KERNEL_TEST(suite, test)                                                                                       \
-    static void suite##_##test##_of(const fs_kernels *k, const char *name);                                            \
-    ParameterizedTestParameters(suite, test) {                                                                         \
-        return all_tables();                                                                                           \
-    }                                                                                                                  \
-    ParameterizedTest(table_case *param, suite, test) {                                                                \
-        const fs_kernels *table = fs_test_table(param->table);                                                         \
-        cr_assert_not_null(table, "no table %s", param->table);                                                        \
-        suite##_##test##_of(table, param->table);                                                                      \
-    }                                                                                                                  \
-    static void suite##_##test##_of(const fs_kernels *k, const char *name)
 
 // Memory of one case, until release().
 static struct {
@@ -98,13 +64,6 @@ static bool untouched(const output *o) {
     return true;
 }
 
-static float widen(uint16_t half) {
-    const uint32_t u = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &u, 4);
-    return x;
-}
-
 static uint32_t bits(float x) {
     uint32_t u;
     memcpy(&u, &x, 4);
@@ -115,10 +74,6 @@ static float from_bits(uint32_t u) {
     float x;
     memcpy(&x, &u, 4);
     return x;
-}
-
-static int pick(uint32_t *s, int low, int high) {
-    return low + (int)(fs_test_random(s) % (uint32_t)(high - low + 1));
 }
 
 enum { PLAIN, EXTREME, SPARSE, FILLS };

@@ -10,20 +10,12 @@
 
 #include "cpu/team.h"
 #include "fastscnn/fastscnn.h"
+#include "tests/api/checks.h"
 
 enum { HEIGHT = 64, WIDTH = 96, PIXELS = HEIGHT * WIDTH, CLASSES = 19, THREADS = 8, FRAMES = 20, PICTURES = 4 };
 
 static fscnn_engine *engine;
 static uint8_t pictures[PICTURES][PIXELS * 3], want[PICTURES][PIXELS];
-static atomic_int failures;
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition, fscnn_error());                \
-            atomic_fetch_add(&failures, 1);                                                                            \
-        }                                                                                                              \
-    } while (0)
 
 static fscnn_session *open_session(int threads, int in_flight, int tune) {
     fscnn_session_options options;

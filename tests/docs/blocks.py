@@ -4,6 +4,7 @@
 sh      each command runs in a scratch copy of the tree whose build/ is the real one, with the files that the documents
         name put there first, and must succeed. Sizes and durations are made small, places under / are moved into the
         scratch folder (smaller). A command that cannot run is listed in NOT_RUN with the reason; a stale entry fails.
+python  run with the example's module and the library; not run where numpy is missing
 c       compiled against the public header as a stranger does, and linked with the library
 cmake   built as a stranger's project against an installed copy
 none    a list or a text: must hold no command
@@ -203,7 +204,8 @@ class Run:
         self.count = {"run": 0, "not run": 0, "compiled": 0}
 
     def block(self, block: Block) -> None:
-        kinds: dict[str, Callable[[Block], None]] = {"sh": self.shell, "c": self.c, "cmake": self.cmake, "": self.none}
+        kinds: dict[str, Callable[[Block], None]] = {"sh": self.shell, "python": self.python, "c": self.c,
+                                                   "cmake": self.cmake, "": self.none}
         if block.language not in kinds:
             self.breaches.append(f"{block.document}:{block.line}: nobody tests blocks of '{block.language}'")
         else:
@@ -239,6 +241,25 @@ class Run:
             else:
                 self.count["run"] += 1
                 print(f"run      {at}", flush=True)
+
+    def python(self, block: Block) -> None:
+        at = f"{block.document}:{block.line}: a block of python"
+        interpreter = next((name for name in ("python3", "/usr/bin/python3")
+                            if not self.scratch.run(f"{name} -c 'import numpy'").returncode), None)
+        if interpreter is None:
+            self.count["not run"] += 1
+            print(f"not run  {at}: numpy is not installed", flush=True)
+            return
+        text = block.text.replace("2048", str(WIDTH)).replace("1024", str(HEIGHT))
+        with open(os.path.join(self.scratch.root, "block.py"), "w", encoding="utf-8") as file:
+            file.write(text)
+        done = self.scratch.run("FASTSCNN_LIBRARY=build/lib/libfastscnn.so PYTHONPATH=examples/python "
+                                f"{interpreter} -W error block.py")
+        if done.returncode:
+            self.breaches.append(f"{at}: status {done.returncode}\n{done.stdout}")
+        else:
+            self.count["run"] += 1
+            print(f"run      {at}", flush=True)
 
     def compile(self, block: Block, *command: str) -> None:
         done = subprocess.run(command, cwd=self.scratch.folder, capture_output=True, text=True)

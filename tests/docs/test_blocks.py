@@ -20,7 +20,7 @@ class NoScratch:
     """Runs commands in an empty folder."""
 
     def __init__(self, folder: str) -> None:
-        self.folder, self.build = folder, folder
+        self.folder, self.root, self.build = folder, folder, folder
 
     def run(self, command: str) -> subprocess.CompletedProcess:
         return subprocess.run(["bash", "-ec", command], cwd=self.folder, stdout=subprocess.PIPE,
@@ -74,6 +74,13 @@ class Blocks(unittest.TestCase):
         self.assertIn("page.md:1: ls missing-file: status 2", said)
         self.assertIn("missing-file", said)
         self.assertIn("status 127", said)
+
+    def test_python(self) -> None:
+        if subprocess.run("python3 -c 'import numpy' || /usr/bin/python3 -c 'import numpy'", shell=True,
+                          capture_output=True).returncode:
+            self.skipTest("numpy is not installed")
+        self.assertEqual(self.breaches("```python\nassert (1 + 1, 2048, 1024) == (2, 96, 64)\n```\n"), "")
+        self.assertIn("page.md:1: a block of python: status 1", self.breaches("```python\nimport gone\n```\n"))
 
     def test_commands_that_are_not_run(self) -> None:
         self.assertEqual(self.breaches("```sh\nmake test\n```\n"), "")

@@ -96,12 +96,35 @@ class Numpy(unittest.TestCase):
         del array
         self.assertEqual(fastscnn._exported, {}, "numpy gave the tensor back")
 
-    def test_logits(self) -> None:
-        labels, logits = self.session.run(self.rgb, logits=True)
-        scores = numpy.from_dlpack(logits)
-        self.assertEqual((scores.shape, scores.dtype), ((19, HEIGHT, WIDTH), numpy.float32))
-        numpy.testing.assert_array_equal(logits.numpy(), scores)
-        self.assertGreater((scores.argmax(0) == labels.numpy()).mean(), 0.999)
+    def test_outputs_are_arrays(self) -> None:
+        result = self.session.run(self.rgb, "labels", "logits", "scores", "confidence", "histogram")
+        logits, scores = result.logits.numpy(), result.scores.numpy()
+        self.assertEqual((logits.shape, logits.dtype), ((19, HEIGHT, WIDTH), numpy.float32))
+        numpy.testing.assert_array_equal(numpy.from_dlpack(result.logits), logits)
+        self.assertGreater((logits.argmax(0) == result.labels.numpy()).mean(), 0.999)
+        exponents = numpy.exp(logits.astype(numpy.float64) - logits.max(0))
+        softmax = exponents / exponents.sum(0)
+        numpy.testing.assert_allclose(scores, softmax, atol=1e-5)
+        self.assertLessEqual(abs(result.confidence.numpy() - 255 * softmax.max(0)).max(), 0.51)
+        histogram = numpy.from_dlpack(result.histogram)
+        self.assertEqual(histogram.dtype, numpy.uint32)
+        numpy.testing.assert_array_equal(histogram, numpy.bincount(self.want.ravel(), minlength=19))
+
+    def test_half_scores_are_float16(self) -> None:
+        single = self.session.run(self.rgb, "scores").numpy()
+        half = self.session.run(self.rgb, "scores", score_type="float16")
+        for array in (half.numpy(), numpy.from_dlpack(half)):
+            self.assertEqual((array.shape, array.dtype), (single.shape, numpy.float16))
+            numpy.testing.assert_array_equal(array, single.astype(numpy.float16))
+
+    def test_maps_of_the_frames_size(self) -> None:
+        frame = numpy.ascontiguousarray(self.rgb.repeat(2, axis=0)[:, 7:])
+        result = self.session.run(frame, "labels", "scores", size="frame", score_type="float16",
+                                  labels_map=numpy.arange(100, 356).astype(numpy.uint8))
+        labels, scores = result.labels.numpy() - 100, result.scores.numpy().astype(numpy.float32)
+        self.assertEqual(scores.shape, (19, 2 * HEIGHT, WIDTH - 7))
+        best = numpy.take_along_axis(scores, labels[None].astype(numpy.int64), 0)[0]
+        numpy.testing.assert_array_equal(best, scores.max(0), "the label is a most probable class")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -84,13 +86,103 @@ class Python(unittest.TestCase):
         self.assertEqual(bytes(self.session.run(shaped(gray, HEIGHT, WIDTH))),
                          bytes(self.session.run(shaped(three, HEIGHT, WIDTH, 3))))
 
-    def test_logits(self) -> None:
-        labels, logits = self.session.run(self.rgb, logits=True)
-        self.assertEqual(logits.shape, (19, HEIGHT, WIDTH))
-        scores = memoryview(bytes(logits)).cast("f")
-        for at in range(0, WIDTH * HEIGHT, 97):
-            column = [scores[c * WIDTH * HEIGHT + at] for c in range(19)]
-            self.assertGreater(column[bytes(labels)[at]], max(column) - 0.05)
+    def test_outputs(self) -> None:
+        result = self.session.run(self.rgb, "labels", "logits", "scores", "confidence", "histogram")
+        self.assertEqual(bytes(result.labels), self.want)
+        self.assertEqual(result._fields, ("labels", "logits", "scores", "confidence", "histogram"))
+        pixels_of, values = WIDTH * HEIGHT, {}
+        for name, code in (("logits", "f"), ("scores", "f"), ("confidence", "B"), ("histogram", "I")):
+            tensor = getattr(result, name)
+            values[name] = memoryview(bytes(tensor)).cast(code)
+            self.assertEqual(tensor.shape, {"B": (HEIGHT, WIDTH), "I": (19,)}.get(code, (19, HEIGHT, WIDTH)))
+        for at in range(0, pixels_of, 97):
+            column = [values["logits"][c * pixels_of + at] for c in range(19)]
+            label = self.want[at]
+            self.assertGreater(column[label], max(column) - 0.05)
+            exponents = [math.exp(value - max(column)) for value in column]
+            for c in range(19):
+                self.assertAlmostEqual(values["scores"][c * pixels_of + at], exponents[c] / sum(exponents), delta=2e-4)
+            self.assertAlmostEqual(values["confidence"][at], 255 * values["scores"][label * pixels_of + at], delta=1.2)
+        self.assertEqual(list(values["histogram"]), [self.want.count(c) for c in range(19)])
+
+    def test_one_output_comes_alone(self) -> None:
+        histogram = self.session.run(self.rgb, "histogram")
+        self.assertEqual((histogram.shape, histogram.dtype), ((19,), "uint32"))
+        self.assertEqual(sum(memoryview(bytes(histogram)).cast("I")), WIDTH * HEIGHT)
+        labels, confidence = self.session.wait(self.session.submit(self.rgb, "labels", "confidence"))
+        self.assertEqual((bytes(labels), confidence.dtype), (self.want, "uint8"))
+
+    @cpu_only
+    def test_half_scores(self) -> None:
+        single = self.session.run(self.rgb, "scores")
+        half = self.session.run(self.rgb, "scores", score_type="float16")
+        self.assertEqual((single.dtype, half.dtype, 2 * half.bytes), ("float32", "float16", single.bytes))
+        self.assertEqual(half.__array_interface__["typestr"], "<f2")
+        count = single.bytes // 4
+        for want, have in zip(struct.unpack(f"<{count}f", bytes(single)), struct.unpack(f"<{count}e", bytes(half))):
+            self.assertLessEqual(abs(want - have), max(want / 2048, 2.0 ** -24))
+        capsule = half.__dlpack__()
+        address = fastscnn._pointer(id(capsule), fastscnn._NAME)
+        tensor = fastscnn.ctypes.cast(address, fastscnn.POINTER(fastscnn._DLManagedTensor)).contents.tensor
+        self.assertEqual((tensor.code, tensor.bits, tensor.lanes, tensor.ndim), (2, 16, 1, 3))  # kDLFloat
+
+    @cpu_only
+    def test_maps_of_the_frames_size(self) -> None:
+        height, width = HEIGHT - 15, 2 * WIDTH + 5
+        frame = shaped(bytes(x * 5 % 256 for x in range(height * width * 3)), height, width, 3)
+        result = self.session.run(frame, "labels", "confidence", "histogram", size="frame")
+        self.assertEqual((result.labels.shape, result.confidence.shape), ((height, width),) * 2)
+        self.assertEqual(sum(memoryview(bytes(result.histogram)).cast("I")), height * width)
+        self.assertEqual(self.session.run(frame, "scores", size="frame").shape, (19, height, width))
+        self.assertEqual(self.session.run(frame).shape, (HEIGHT, WIDTH))
+
+    @cpu_only
+    def test_labels_map(self) -> None:
+        table = bytes(255 - i for i in range(256))
+        self.assertEqual(bytes(self.session.run(self.rgb, labels_map=table)), self.want.translate(table))
+        for bad in (table[:-1], table + b"x", b""):
+            with self.assertRaises(ValueError):
+                self.session.run(self.rgb, labels_map=bad)
+
+    @cpu_only
+    def test_bad_outputs(self) -> None:
+        for outputs, options in ((("label",), {}), (("labels", "labels"), {}), ((), {"size": "huge"}),
+                                 (("scores",), {"score_type": "float64"}), (("",), {})):
+            with self.assertRaises(ValueError):
+                self.session.run(self.rgb, *outputs, **options)
+        with self.assertRaises(TypeError):
+            self.session.run(self.rgb, logits=True)
+        for backend, precision in (("gpu", "auto"), ("auto", "half")):
+            with self.assertRaises(ValueError):
+                fastscnn.Engine("random:1", backend=backend, precision=precision)
+        self.assertEqual(self.session._flying, {})
+
+    def test_a_request_runs_many_times(self) -> None:
+        data = bytearray(pixels())
+        request = self.session.request(shaped(data, HEIGHT, WIDTH, 3), "labels", "histogram")
+        self.assertEqual(bytes(self.session.run(request).labels), self.want)
+        data[:] = pixels(shift=77)
+        result = self.session.run(request)
+        self.assertIs(result, request.result, "the same memory again")
+        self.assertEqual(bytes(result.labels), bytes(self.session.run(shaped(data, HEIGHT, WIDTH, 3))))
+        self.assertNotEqual(bytes(result.labels), self.want)
+        with self.assertRaises(TypeError):
+            self.session.run(request, "labels")
+        with self.assertRaises(TypeError):
+            self.session.run(request, size="frame")
+
+    @cpu_only
+    def test_cancel(self) -> None:
+        self.session.cancel()  # nothing is there
+        tickets = [self.session.submit(self.rgb) for _ in range(2)]
+        self.session.cancel()
+        for ticket in tickets:  # those that had begun are finished
+            try:
+                self.assertEqual(bytes(self.session.wait(ticket)), self.want)
+            except fastscnn.Error as error:
+                self.assertEqual(error.status, fastscnn.CANCELLED)
+        self.assertEqual(self.session._flying, {})
+        self.assertEqual(bytes(self.session.run(self.rgb)), self.want)
 
     def test_frames_in_flight(self) -> None:
         first, second = self.session.submit(self.rgb), self.session.submit(shaped(pixels(shift=9), HEIGHT, WIDTH, 3))
@@ -131,6 +223,14 @@ class Python(unittest.TestCase):
             self.assertEqual(bytes(labels), self.want)
             self.assertEqual(labels.__dlpack_device__(), (device, 0))
             self.assertEqual(frame.streams, [stream])
+            request = self.session.request(frame, "labels", "scores", "histogram", memory=memory, score_type="float16")
+            for _ in range(2):
+                result = self.session.run(request)
+                self.assertEqual(bytes(result.labels), self.want)
+            self.assertEqual(sum(memoryview(bytes(result.histogram)).cast("I")), HEIGHT * WIDTH)
+            scores = struct.unpack(f"<{19 * HEIGHT * WIDTH}e", bytes(result.scores))
+            for at in range(0, HEIGHT * WIDTH, 97):
+                self.assertAlmostEqual(sum(scores[at::HEIGHT * WIDTH]), 1, delta=5e-3)
         with self.assertRaises(AttributeError):
             self.session.run(frame, memory=fastscnn.DEVICE).__array_interface__
 
