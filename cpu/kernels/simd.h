@@ -3,6 +3,7 @@
 #ifndef FS_CPU_SIMD_H
 #define FS_CPU_SIMD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
