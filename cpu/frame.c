@@ -1,4 +1,4 @@
-// Converts and resizes frames. The formulas, with their derivation, are at the top of cuda/kernels/frame.cu: all in
+// Converts and resizes frames. The formulas, with their derivation, are at the top of cuda/kernels/pixels.cuh: all in
 // integers, so that the backends agree to the last bit.
 #include "cpu/frame.h"
 

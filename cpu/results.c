@@ -4,7 +4,11 @@
 #include "runtime/base/mem.h"
 
 bool fs_results_classes(const fs_outputs *o) {
-    return o->labels || o->histogram;
+    return o->labels || o->histogram || o->overlay;
+}
+
+bool fs_results_map_late(const fs_outputs *o) {
+    return o->overlay && o->labels && o->labels_map;
 }
 
 fs_status fs_results_prepare(fs_results *r, const fs_head *network, const fs_frame *f, const fs_outputs *o) {

@@ -15,6 +15,8 @@ typedef struct fs_results {
 
 // Whether anything is made of the classes.
 bool fs_results_classes(const fs_outputs *outputs);
+// Whether the label map has to wait until the overlay is drawn, which needs the classes of a row's neighbours.
+bool fs_results_map_late(const fs_outputs *outputs);
 // Before the frame is queued. Allocates for the first frame that needs memory of its own, and for larger ones; leaves
 // `results` usable when that fails.
 fs_status fs_results_prepare(fs_results *results, const fs_head *network, const fs_frame *frame,

@@ -9,6 +9,7 @@
 
 #include "cpu/frame.h"
 #include "cpu/onednn.h"
+#include "cpu/overlay.h"
 #include "cpu/pyramid.h"
 #include "cpu/results.h"
 #include "runtime/base/mem.h"
@@ -22,7 +23,8 @@ typedef enum phase_kind {
     PHASE_BRANCHES,
     PHASE_LABELS, // from here on: phases that write the caller's memory
     PHASE_ARGMAX,
-    PHASE_REST // what else the frame asks for: logits, confidence, scores, the histogram's sum
+    PHASE_OVERLAY,
+    PHASE_REST // what else the frame asks for: logits, confidence, scores, a late label map, the histogram's sum
 } phase_kind;
 
 typedef struct phase {
@@ -44,6 +46,7 @@ typedef struct job {
     fs_frame_column *columns; // [network width], for frames of column_width
     int column_width;
     fs_results results;
+    fs_overlay_mix mix;
     atomic_int state;  // frame_state
     atomic_int failed; // 1 + the step that oneDNN failed in; 0: none
 } job;
@@ -165,8 +168,9 @@ static int bands_of(const fs_cpu_session *s) {
     return (s->head.h + LABEL_ROWS - 1) / LABEL_ROWS;
 }
 
-static bool has_planes(const fs_outputs *o) {
-    return o->logits || o->confidence || o->scores;
+// Whether the last phase writes any of them.
+static bool has_bands(const fs_outputs *o) {
+    return o->logits || o->confidence || o->scores || fs_results_map_late(o);
 }
 
 static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
@@ -182,7 +186,8 @@ static int phase_tasks(const fs_cpu_session *s, const phase *p, const job *j) {
     case PHASE_ARGMAX:
         if (!fs_results_classes(&j->outputs)) return 0;
         return j->results.head == &s->head ? s->head.height : bands_of(s);
-    case PHASE_REST: return (has_planes(&j->outputs) ? bands_of(s) : 0) + (j->outputs.histogram != NULL);
+    case PHASE_OVERLAY: return j->outputs.overlay ? bands_of(s) : 0;
+    case PHASE_REST: return (has_bands(&j->outputs) ? bands_of(s) : 0) + (j->outputs.histogram != NULL);
     }
     return 0;
 }
@@ -224,7 +229,7 @@ static void label_task(const fs_cpu_session *s, const phase *p, const job *j, in
         const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < head->h ? cell0 + LABEL_ROWS : head->h;
         uint8_t *classes = fs_results_row(&j->results, o, 0, &stride);
         fs_head_labels(head, k, logits, cell0, cell1, counts, classes, stride, scratch);
-        fs_results_finish(&j->results, o, head->first_y[cell0], head->first_y[cell1]);
+        if (!fs_results_map_late(o)) fs_results_finish(&j->results, o, head->first_y[cell0], head->first_y[cell1]);
     } else {
         const fs_placement *place = &s->plan->place[p->tensor];
         const float *in = (const float *)(s->arena + place->offset) +
@@ -232,20 +237,38 @@ static void label_task(const fs_cpu_session *s, const phase *p, const job *j, in
         uint8_t *classes = fs_results_row(&j->results, o, task, &stride);
         k->argmax(in, place->channel_stride, head->width, head->classes, classes);
         if (counts) fs_results_count(classes, head->width, counts);
-        fs_results_finish(&j->results, o, task, task + 1);
+        if (!fs_results_map_late(o)) fs_results_finish(&j->results, o, task, task + 1);
     }
+}
+
+static void overlay_task(const fs_cpu_session *s, const job *j, int task, char *scratch) {
+    const fs_graph *g = &s->plan->program.graph;
+    const fs_head *head = j->results.head;
+    fs_frame picture = j->frame;
+    if (head == &s->head && !j->direct)
+        picture = (fs_frame){.format = g->model.channels == 4 ? FS_RGBA8 : FS_RGB8,
+                             .width = g->width,
+                             .height = g->height,
+                             .plane = {s->net_frame},
+                             .stride = {(size_t)g->width * (size_t)g->model.channels}};
+    const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < head->h ? cell0 + LABEL_ROWS : head->h;
+    size_t stride;
+    const uint8_t *classes = fs_results_row(&j->results, &j->outputs, 0, &stride);
+    fs_overlay_rows(&j->mix, &j->outputs, &picture, classes, stride, head->first_y[cell0], head->first_y[cell1],
+                    (uint8_t *)scratch);
 }
 
 static void rest_task(const fs_cpu_session *s, const job *j, int task, char *scratch) {
     const fs_outputs *o = &j->outputs;
     const fs_head *head = j->results.head;
-    if (!has_planes(o) || task == bands_of(s)) {
+    if (!has_bands(o) || task == bands_of(s)) {
         fs_results_histogram((const uint32_t(*)[256])s->counts, fs_team_threads(s->team), head->classes, o->histogram);
         return;
     }
     const fs_kernels *k = s->engine->kernels;
     const float *logits = (const float *)(s->arena + s->plan->place[s->plan->program.graph.logits].offset);
     const int cell0 = task * LABEL_ROWS, cell1 = cell0 + LABEL_ROWS < head->h ? cell0 + LABEL_ROWS : head->h;
+    if (fs_results_map_late(o)) fs_results_finish(&j->results, o, head->first_y[cell0], head->first_y[cell1]);
     if (o->logits) fs_head_logits(head, k, logits, cell0, cell1, o->logits, scratch);
     const fs_softmax softmax = {o->confidence, o->confidence_stride, o->scores, o->scores_f16};
     if (o->confidence || o->scores) fs_head_softmax(head, k, logits, cell0, cell1, &softmax, scratch);
@@ -276,6 +299,7 @@ static void run_task(fs_cpu_session *s, const phase *p, job *j, int task, int wo
     case PHASE_BRANCHES: fs_pyramid_branches(s->engine, s->cells, s->branch, s->pooled); break;
     case PHASE_LABELS:
     case PHASE_ARGMAX: label_task(s, p, j, task, worker, scratch); break;
+    case PHASE_OVERLAY: overlay_task(s, j, task, scratch); break;
     case PHASE_REST: rest_task(s, j, task, scratch); break;
     }
 }
@@ -472,6 +496,7 @@ static fs_status open_parts(fs_cpu_session *s, const fs_session_config *config) 
     for (int i = 0; i < s->in_flight; i++) s->jobs[i].columns = s->columns + (size_t)i * width;
     FS_TRY(fs_head_init(&s->head, g, s->plan->place[g->logits].channel_stride));
     for (int i = 0; i < s->plan->program.steps; i++) FS_TRY(add_step(s, i));
+    add_phase(s, PHASE_OVERLAY, s->plan->program.steps - 1);
     add_phase(s, PHASE_REST, s->plan->program.steps - 1);
     const int threads = config->threads > 0 ? config->threads : fs_team_cores();
     for (int i = 0; i < s->chain_count; i++) cut(&s->chains[i], 0, threads);
@@ -551,6 +576,7 @@ fs_status fs_cpu_session_submit(fs_cpu_session *s, const fs_frame *frame, const 
     fs_trace_begin(s->ranges.name[FS_RANGE_SUBMIT], j->number);
     fs_ranges_mark(&s->ranges, frame, outputs, &s->plan->program.graph);
     j->frame = *frame, j->outputs = *outputs;
+    if (outputs->overlay) fs_overlay_mix_init(&j->mix, outputs);
     const fs_graph *g = &s->plan->program.graph;
     j->direct = fs_frame_is_direct(frame, g->width, g->height);
     if (!j->direct && j->column_width != frame->width) {

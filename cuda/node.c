@@ -21,6 +21,7 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_LABELS: return fs_launch_head_labels(&n->p.labels, sm, variant, launch);
     case FS_FAMILY_PLANES: return fs_launch_head_planes(&n->p.planes, sm, variant, launch);
     case FS_FAMILY_ARGMAX: return fs_launch_argmax(&n->p.argmax, sm, variant, launch);
+    case FS_FAMILY_OVERLAY: return fs_launch_overlay(&n->p.overlay, sm, variant, launch);
     case FS_FAMILY_TALLY: return fs_launch_tally(&n->p.tally, sm, variant, launch);
     case FS_FAMILY_STEM_DS: return fs_launch_stem_ds(&n->p.stem_ds, sm, variant, launch);
     case FS_FAMILY_DSCONV: return fs_launch_dsconv(&n->p.dsconv, sm, variant, launch);

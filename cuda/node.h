@@ -22,6 +22,7 @@ typedef enum fs_family {
     FS_FAMILY_LABELS,
     FS_FAMILY_PLANES,
     FS_FAMILY_ARGMAX,
+    FS_FAMILY_OVERLAY,
     FS_FAMILY_TALLY,
     FS_FAMILY_STEM_DS,
     FS_FAMILY_DSCONV,
@@ -56,6 +57,7 @@ typedef struct fs_node {
         fs_head_params labels;
         fs_head_planes_params planes;
         fs_argmax_params argmax;
+        fs_overlay_params overlay;
         fs_tally_params tally;
         fs_stem_ds_params stem_ds;
         fs_dsconv_params dsconv;

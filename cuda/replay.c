@@ -8,6 +8,7 @@ int fs_bound_node(const fs_nodes *nodes, fs_bound bound) {
     case FS_BOUND_FRAME: return nodes->frame;
     case FS_BOUND_READER: return nodes->reader;
     case FS_BOUND_LABELS: return nodes->labels;
+    case FS_BOUND_OVERLAY: return nodes->overlay;
     case FS_BOUND_TALLY: return nodes->tally;
     case FS_BOUND_TOTAL: return nodes->total;
     case FS_BOUND_PLANES: return nodes->planes;

@@ -12,6 +12,7 @@ typedef enum fs_bound {
     FS_BOUND_FRAME,
     FS_BOUND_READER,
     FS_BOUND_LABELS,
+    FS_BOUND_OVERLAY,
     FS_BOUND_TALLY,
     FS_BOUND_TOTAL,
     FS_BOUND_PLANES,

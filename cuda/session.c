@@ -16,7 +16,7 @@
 #include "runtime/base/mem.h"
 #include "runtime/ranges.h"
 
-enum { MAX_IN_FLIGHT = 16, ALIGN = 256, LABEL_MAP = 256, FRAME_PIXEL = 4 };
+enum { MAX_IN_FLIGHT = 16, ALIGN = 256, FRAME_PIXEL = 4 };
 
 struct fs_cuda_session {
     const fs_cuda_engine *engine;
@@ -66,7 +66,8 @@ static size_t carve_device(fs_cuda_session *s, char *base) {
         fs_staging *labels = &s->slot[i].result[FS_RESULT_LABELS];
         labels->device = carve(&c, pixels);
         labels->device_room = labels->device_lent = pixels;
-        s->slot[i].map = carve(&c, LABEL_MAP);
+        s->slot[i].map.device = carve(&c, FS_LABEL_MAP);
+        s->slot[i].palette.device = carve(&c, FS_PALETTE);
     }
     return c.used;
 }
@@ -79,7 +80,8 @@ static size_t carve_pinned(fs_cuda_session *s, char *base) {
         fs_staging *labels = &s->slot[i].result[FS_RESULT_LABELS];
         labels->pinned = carve(&c, pixels);
         labels->pinned_room = labels->pinned_lent = pixels;
-        s->slot[i].pinned_map = carve(&c, LABEL_MAP);
+        s->slot[i].map.pinned = carve(&c, FS_LABEL_MAP);
+        s->slot[i].palette.pinned = carve(&c, FS_PALETTE);
     }
     return c.used;
 }
@@ -192,6 +194,7 @@ static fs_status load_frame_kernels(const fs_cuda_session *s) {
                             .labels = s->slot[0].result[FS_RESULT_LABELS].device,
                             .logits = (float *)(void *)s->device,
                             .histogram = (uint32_t *)(void *)s->device,
+                            .overlay = (uint8_t *)s->device,
                             .scores_f16 = larger,
                             .at_frame_size = larger}};
             fs_slot_measure(&slot, s->graph);
@@ -213,7 +216,8 @@ static fs_status bind_everything(fs_cuda_session *s, fs_binding *binding) {
                                 .labels = slot.result[FS_RESULT_LABELS].device,
                                 .labels_stride = (size_t)s->graph->width,
                                 .logits = (float *)(void *)s->device,
-                                .histogram = (uint32_t *)(void *)s->device};
+                                .histogram = (uint32_t *)(void *)s->device,
+                                .overlay = (uint8_t *)s->device};
     fs_slot_measure(&slot, s->graph);
     slot.given = (fs_frame){.format = FS_NV12, .width = s->graph->width, .height = s->graph->height};
     FS_TRY(bind_frame(s, &slot, &planes, binding));
@@ -356,7 +360,7 @@ static fs_slot *slot_of(fs_cuda_session *s, uint64_t frame) {
 static fs_status bring_in(fs_cuda_session *s, fs_slot *slot, fs_planes *planes) {
     bool copied = false;
     FS_TRY(fs_slot_upload(slot, s->upload, planes, &copied));
-    FS_TRY(fs_slot_upload_map(slot, s->upload, &copied));
+    FS_TRY(fs_slot_upload_lookups(slot, s->upload, &copied));
     FS_TRY(fs_slot_upload_tables(slot, s->graph, s->upload, &copied));
     if (!copied) return FS_OK;
     FS_CUDA(cudaEventRecord(slot->in, s->upload), "recording the upload");

@@ -7,7 +7,7 @@
 #include "runtime/base/log.h"
 #include "runtime/ranges.h"
 
-enum { LABEL_MAP = 256, PLANE_ALIGN = 256 };
+enum { PLANE_ALIGN = 256, OVERLAY_PIXEL = 4 };
 
 static size_t round_up(size_t bytes) {
     return (bytes + PLANE_ALIGN - 1) / PLANE_ALIGN * PLANE_ALIGN;
@@ -72,15 +72,20 @@ fs_status fs_slot_upload(fs_slot *s, cudaStream_t stream, fs_planes *planes, boo
     return FS_OK;
 }
 
-fs_status fs_slot_upload_map(fs_slot *s, cudaStream_t stream, bool *copied) {
-    const uint8_t *map = s->outputs.labels ? s->outputs.labels_map : NULL;
-    if (map == NULL || (s->map_known && memcmp(map, s->pinned_map, LABEL_MAP) == 0)) return FS_OK;
-    memcpy(s->pinned_map, map, LABEL_MAP);
-    s->map_known = false;
-    FS_CUDA(cudaMemcpyAsync(s->map, s->pinned_map, LABEL_MAP, cudaMemcpyHostToDevice, stream),
-            "uploading the label map");
-    s->map_known = *copied = true;
+static fs_status upload_lookup(fs_lookup *lookup, const void *given, size_t bytes, cudaStream_t stream, bool *copied) {
+    if (given == NULL || (lookup->known && memcmp(given, lookup->pinned, bytes) == 0)) return FS_OK;
+    memcpy(lookup->pinned, given, bytes);
+    lookup->known = false;
+    FS_CUDA(cudaMemcpyAsync(lookup->device, lookup->pinned, bytes, cudaMemcpyHostToDevice, stream),
+            "uploading the label map or the palette");
+    lookup->known = *copied = true;
     return FS_OK;
+}
+
+fs_status fs_slot_upload_lookups(fs_slot *s, cudaStream_t stream, bool *copied) {
+    const fs_outputs *o = &s->outputs;
+    FS_TRY(upload_lookup(&s->map, o->labels ? o->labels_map : NULL, FS_LABEL_MAP, stream, copied));
+    return upload_lookup(&s->palette, o->overlay ? o->palette : NULL, FS_PALETTE, stream, copied);
 }
 
 // A result as the caller sees it: rows of bytes.
@@ -107,19 +112,20 @@ static extent extent_of(const fs_slot *s, const fs_graph *g, fs_result kind) {
         const size_t bytes = classes * sizeof(uint32_t);
         return (extent){(uint8_t *)o->histogram, 1, bytes, bytes};
     }
+    case FS_RESULT_OVERLAY: return (extent){o->overlay, h, OVERLAY_PIXEL * w, o->overlay_stride};
     case FS_RESULTS: break;
     }
     return (extent){0};
 }
 
-bool fs_slot_tallies(const fs_slot *s) {
-    return s->outputs.histogram != NULL;
+bool fs_slot_keeps_classes(const fs_slot *s) {
+    return s->outputs.histogram != NULL || s->outputs.overlay != NULL;
 }
 
 // Whether a result exists in the slot's own device memory.
 static bool is_staged(const fs_slot *s, const extent *e, fs_result kind) {
     if (e->caller) return s->outputs.memory != FS_MEMORY_DEVICE;
-    return kind == FS_RESULT_LABELS && fs_slot_tallies(s);
+    return kind == FS_RESULT_LABELS && fs_slot_keeps_classes(s);
 }
 
 // Room in a staging's device memory, and in its pinned memory.

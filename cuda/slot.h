@@ -14,6 +14,7 @@ typedef enum fs_result {
     FS_RESULT_CONFIDENCE,
     FS_RESULT_HISTOGRAM,
     FS_RESULT_SCORES,
+    FS_RESULT_OVERLAY,
     FS_RESULTS
 } fs_result;
 
@@ -24,6 +25,13 @@ typedef struct fs_staging {
     size_t device_room, pinned_room; // bytes
     size_t device_lent, pinned_lent; // of the room: not ours to free
 } fs_staging;
+
+// A small table of the caller's, by label or class.
+enum { FS_LABEL_MAP = 256, FS_PALETTE = 256 * 3 }; // bytes
+typedef struct fs_lookup {
+    uint8_t *device, *pinned;
+    bool known; // what it holds
+} fs_lookup;
 
 // OVER: told and handed over, or empty. Whoever takes a slot to OVER does both.
 typedef enum fs_slot_state { FS_SLOT_OVER, FS_SLOT_QUEUED, FS_SLOT_CANCELLED } fs_slot_state;
@@ -38,11 +46,10 @@ typedef struct fs_size_tables {
 } fs_size_tables;
 
 typedef struct fs_slot {
-    // Device and pinned memory, parts of the session's blocks: a host frame's bytes, the label map.
+    // Device and pinned memory, parts of the session's blocks: a host frame's bytes, the label map, the palette.
     uint8_t *frame, *pinned_frame;
     size_t frame_bytes; // room
-    uint8_t *map, *pinned_map;
-    bool map_known;
+    fs_lookup map, palette;
     // Made when first needed: for host frames larger than the room.
     uint8_t *large_frame, *large_pinned;
     size_t large_bytes;
@@ -74,8 +81,8 @@ typedef struct fs_planes {
 // caller's may be pageable; from pinned memory directly. Device memory is taken as it is. Sets *copied when something
 // was enqueued.
 fs_status fs_slot_upload(fs_slot *slot, cudaStream_t stream, fs_planes *planes, bool *copied);
-// The label map, when the frame has one and it differs from the slot's.
-fs_status fs_slot_upload_map(fs_slot *slot, cudaStream_t stream, bool *copied);
+// The label map and the palette, when the frame needs one and it differs from the slot's.
+fs_status fs_slot_upload_lookups(fs_slot *slot, cudaStream_t stream, bool *copied);
 // Enqueues what brings results to the host.
 fs_status fs_slot_download(fs_slot *slot, const fs_graph *graph, cudaStream_t stream);
 // Fills in the size of the outputs of the frame in the slot.
@@ -86,7 +93,7 @@ bool fs_slot_resizes(const fs_slot *slot, const fs_graph *graph);
 fs_status fs_slot_upload_tables(fs_slot *slot, const fs_graph *graph, cudaStream_t stream, bool *copied);
 // Whether the classes are needed for more than to be handed over: then they are mapped after that, and exist even where
 // the frame asks for no labels.
-bool fs_slot_tallies(const fs_slot *slot);
+bool fs_slot_keeps_classes(const fs_slot *slot);
 // Memory for what the frame asks for, where it is not there yet. Once for each kind and larger size, so not on the
 // steady path.
 fs_status fs_slot_need(fs_slot *slot, const fs_graph *graph);

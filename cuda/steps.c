@@ -215,7 +215,12 @@ static void add_op(fs_builder *b, int index, const fs_step *step) {
     }
 }
 
-// What is made of the classes.
+// What is made of the classes: drawn before the map is applied to them.
+static void add_overlay(fs_builder *b) {
+    b->nodes->overlay = b->nodes->count;
+    fs_build_node(b, FS_FAMILY_OVERLAY, b->plan->program.steps - 1)->route = FS_EVERY_ROUTE;
+}
+
 static void add_tally(fs_builder *b) {
     const int classes = b->graph->model.classes;
     b->scratch_used = 0;
@@ -283,6 +288,7 @@ fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs
         nodes->routes[i] = 1;
         if (half) fs_build_routes(&b, i, step);
     }
+    add_overlay(&b);
     add_tally(&b);
     add_planes(&b);
     for (int i = 0; i < plan->program.steps; i++) fs_nodes_take(nodes, i, 0);

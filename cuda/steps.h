@@ -12,14 +12,14 @@ enum { FS_MAX_NODES = 2 * FS_MAX_OPS, FS_EVERY_ROUTE = -1 };
 //
 // Some nodes depend on the frame at hand (its pointers, format, outputs) and are filled in by the session: `frame`
 // converts or resizes into the network's own u8 frame where that is needed, `reader` (what the first step begins with)
-// reads the frame; `labels`, `tally` (counts classes, applies the map), `total` (adds the counts up) and `planes` write
-// what was asked for.
+// reads the frame; `labels`, `overlay`, `tally` (counts classes, applies the map), `total` (adds the counts up) and
+// `planes` write what was asked for.
 typedef struct fs_nodes {
     fs_node node[FS_MAX_NODES];
     int count;
     int routes[FS_MAX_OPS]; // by step, 1: only layers
     int route[FS_MAX_OPS];  // the chosen one
-    int frame, reader, labels, tally, total, planes;
+    int frame, reader, labels, overlay, tally, total, planes;
     // Sizes in bytes of the session's device memory behind the arena, and where they lie.
     size_t scratch, tables;
 } fs_nodes;

@@ -7,7 +7,7 @@
 
 #include "runtime/plan.h"
 
-enum { FS_BACKEND_ABI = 4 };
+enum { FS_BACKEND_ABI = 5 };
 
 typedef enum fs_format {
     FS_RGB8 = 1,
@@ -46,7 +46,17 @@ typedef struct fs_outputs {
     void *scores;             // [classes][height][width]: softmax, float or half
     bool scores_f16;
     bool at_frame_size; // maps are of the frame's size, which is at most FS_OUTPUT_SIDE a side; else the network's
+    // [height][overlay_stride] of R, G, B, A: each of R, G, B is (picture * (FS_OVERLAY_ONE - overlay_share) + colour *
+    // overlay_share + FS_OVERLAY_ONE / 2) / FS_OVERLAY_ONE, and half of it (rounded down) where the right or the lower
+    // neighbour is of another class; A is 255. The picture is the frame in RGB, at the network's size as the network
+    // sees it. Classes are those before the map.
+    uint8_t *overlay;
+    size_t overlay_stride;       // bytes
+    int overlay_share;           // 0..FS_OVERLAY_ONE
+    const uint8_t (*palette)[3]; // [256]: R, G, B by class; host memory always, and not NULL where there is an overlay
 } fs_outputs;
+
+enum { FS_OVERLAY_ONE = 256 };
 
 typedef struct fs_probe {
     bool usable;

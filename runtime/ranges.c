@@ -59,6 +59,7 @@ size_t fs_outputs_bytes(const fs_outputs *o, const fs_frame *f, const fs_graph *
     if (o->logits) bytes += pixels * (size_t)g->model.classes * sizeof(float);
     if (o->scores) bytes += pixels * (size_t)g->model.classes * (o->scores_f16 ? 2 : sizeof(float));
     if (o->confidence) bytes += pixels;
+    if (o->overlay) bytes += 4 * pixels;
     if (o->histogram) bytes += (size_t)g->model.classes * sizeof *o->histogram;
     return bytes;
 }

@@ -10,8 +10,8 @@
 // What a file says beyond the numbers.
 typedef struct fs_labels {
     int classes;
-    char name[FS_MAX_CLASSES][64];      // "class 0".. when the file names none (19 classes: the Cityscapes names)
-    uint8_t palette[FS_MAX_CLASSES][3]; // RGB; Cityscapes colours for 19 classes, else evenly spread hues
+    char name[FS_MAX_CLASSES][64]; // "class 0".. when the file names none (19 classes: the Cityscapes names)
+    uint8_t palette[256][3];       // RGB by class; Cityscapes colours for 19 classes, else evenly spread hues
 } fs_labels;
 
 // Reads `path` (safetensors, canonical names), checks every tensor against the network that its metadata describes,

@@ -3,106 +3,17 @@
 // The bytes are equal to the last bit to what a CPU makes of the same integers: the resize is that of
 // host/image/resize.c, and YUV is converted in fixed point, pixel by pixel, rounded to u8 and only then resized.
 //
-// YUV. E' = Kr R + Kg G + Kb B with Kr, Kb = 0.299, 0.114 (ITU-R BT.601-7) or 0.2126, 0.0722 (ITU-R
-// BT.709-6), Kg = 1 - Kr - Kb. Limited range holds 219 steps of luma from 16 and 224 of chroma around 128 (the
-// same documents), full range 255 from 0 and 255 around 128 (ITU-T H.273). Solved for R, G, B on 0 .. 255:
-//   R = s (Y - o)                          + 2 (1 - Kr) c         (V - 128)
-//   G = s (Y - o) - 2 (1 - Kb) Kb / Kg c (U - 128) - 2 (1 - Kr) Kr / Kg c (V - 128)
-//   B = s (Y - o) + 2 (1 - Kb) c (U - 128)
-// with o = 16, s = 255 / 219, c = 255 / 224, or o = 0, s = c = 1. Each factor is rounded to 1/65536. A chroma sample
-// lies in the middle of its 2x2 pixels, so along either axis a pixel is a quarter of a sample away from the nearest,
-// and bilinear weights are 3/4 of it and 1/4 of the next one on the pixel's side (the border's own where there is
-// none): U and V are sums of 16ths, kept whole. R = clamp((65536 s 16 (Y - o) + 65536 r (V16 - 2048) + 2^19) >> 20), at
-// most 6e8 in between; the others likewise.
-//
 // A thread makes four pixels in a row, a block 512; the bytes meet in shared memory and leave 16 at a time. 1024x2048
 // reads 6.3 MB (NV12: 3.1 MB) and writes 6.3 MB.
-#include "cuda/kernels/device.cuh"
+#include "cuda/kernels/pixels.cuh"
 #include "cuda/kernels/ptx.cuh"
 
 namespace {
 
-enum format { rgb8 = 1, bgr8, rgba8, bgra8, gray8, nv12, i420, planar_f32 }; // fs_format of runtime/backend.h
-
 constexpr int threads = 128, group = 4; // pixels per thread
-
-// Bytes R, G, B, A from the lowest.
-FS_DEVICE uint32_t pack(int r, int g, int b, int a) {
-    return static_cast<uint32_t>(r) | static_cast<uint32_t>(g) << 8 | static_cast<uint32_t>(b) << 16 |
-           static_cast<uint32_t>(a) << 24;
-}
 
 FS_DEVICE int byte_of(uint32_t pixel, int c) {
     return static_cast<int>(pixel >> (8 * c) & 255);
-}
-
-// A NaN is 0. The rounding is that of cpu/frame.c.
-FS_DEVICE int unit_sample(const fs_frame_params &p, int c, int x, int y) {
-    const float v = __ldg(reinterpret_cast<const float *>(p.plane[c] + y * p.stride[c]) + x);
-    return v > 0.0f ? v < 1.0f ? static_cast<int>(__fadd_rn(__fmul_rn(255.0f, v), 0.5f)) : 255 : 0;
-}
-
-FS_DEVICE uint32_t packed_pixel(const fs_frame_params &p, int x, int y) {
-    if (p.format == planar_f32)
-        return pack(unit_sample(p, 0, x, y), unit_sample(p, 1, x, y), unit_sample(p, 2, x, y),
-                    p.channels == 4 ? unit_sample(p, 3, x, y) : 255);
-    const uint8_t *row = p.plane[0] + y * p.stride[0];
-    if (p.format == gray8) return 0xff000000u | __ldg(row + x) * 0x010101u;
-    const int bytes = p.format == rgb8 || p.format == bgr8 ? 3 : 4;
-    const uint8_t *pixel = row + static_cast<long long>(x) * bytes;
-    const int first = __ldg(pixel), g = __ldg(pixel + 1), last = __ldg(pixel + 2);
-    const int a = bytes == 4 ? __ldg(pixel + 3) : 255;
-    return p.format == rgb8 || p.format == rgba8 ? pack(first, g, last, a) : pack(last, g, first, a);
-}
-
-// 65536 times the factors above.
-struct matrix {
-    int luma, offset, red_v, green_u, green_v, blue_u;
-};
-
-FS_DEVICE matrix matrix_of(const fs_frame_params &p) {
-    if (p.bt709)
-        return p.full_range ? matrix{65536, 0, 103206, 12276, 30679, 121609}
-                            : matrix{76309, 16, 117489, 13975, 34925, 138438};
-    return p.full_range ? matrix{65536, 0, 91881, 22553, 46802, 116130}
-                        : matrix{76309, 16, 104597, 25675, 53279, 132201};
-}
-
-// The other chroma sample of a pixel along one axis: a step towards the pixel's side, kept inside.
-FS_DEVICE int next_chroma(int pixel, int size) {
-    const int next = pixel / 2 + (pixel % 2 ? 1 : -1), last = (size - 1) / 2;
-    return next < 0 ? 0 : next > last ? last : next;
-}
-
-FS_DEVICE int clamp_u8(int fixed) {
-    const int v = (fixed + (1 << 19)) >> 20;
-    return v < 0 ? 0 : v > 255 ? 255 : v;
-}
-
-FS_DEVICE uint32_t yuv_pixel(const fs_frame_params &p, const matrix &m, int x, int y) {
-    const bool pairs = p.format == nv12;
-    const int step = pairs ? 2 : 1;
-    const long long near_x = static_cast<long long>(x / 2) * step;
-    const long long far_x = static_cast<long long>(next_chroma(x, p.width)) * step;
-    const int near_y = y / 2, far_y = next_chroma(y, p.height);
-    const uint8_t *u = p.plane[1], *v = pairs ? p.plane[1] + 1 : p.plane[2];
-    const long long stride_v = pairs ? p.stride[1] : p.stride[2];
-    const uint8_t *u_near = u + near_y * p.stride[1], *u_far = u + far_y * p.stride[1];
-    const uint8_t *v_near = v + near_y * stride_v, *v_far = v + far_y * stride_v;
-    const int u16 = 9 * __ldg(u_near + near_x) + 3 * (__ldg(u_near + far_x) + __ldg(u_far + near_x)) +
-                    __ldg(u_far + far_x) - 16 * 128;
-    const int v16 = 9 * __ldg(v_near + near_x) + 3 * (__ldg(v_near + far_x) + __ldg(v_far + near_x)) +
-                    __ldg(v_far + far_x) - 16 * 128;
-    const int luma = (__ldg(p.plane[0] + y * p.stride[0] + x) - m.offset) * 16 * m.luma;
-    return pack(clamp_u8(luma + m.red_v * v16), clamp_u8(luma - m.green_u * u16 - m.green_v * v16),
-                clamp_u8(luma + m.blue_u * u16), 255);
-}
-
-template <bool yuv> FS_DEVICE uint32_t pixel_at(const fs_frame_params &p, const matrix &m, int x, int y) {
-    if constexpr (yuv)
-        return yuv_pixel(p, m, x, y);
-    else
-        return packed_pixel(p, x, y);
 }
 
 // Where an output sample lies between two input samples: weight of the second in 1/2048.
@@ -141,7 +52,7 @@ template <bool yuv, bool resized> FS_KERNEL(threads, yuv &&resized ? 6 : 8) fram
     const long long first = static_cast<long long>(blockIdx.x) * (threads * group),
                     total = static_cast<long long>(p.out_h) * p.out_w;
     const int lane = static_cast<int>(threadIdx.x);
-    const matrix m = matrix_of(p);
+    const fs_yuv_matrix m = fs_yuv_matrix_of(p);
 
     uint32_t pixel[group] = {};
     const long long mine = first + lane * group;
@@ -156,12 +67,12 @@ template <bool yuv, bool resized> FS_KERNEL(threads, yuv &&resized ? 6 : 8) fram
             if (mine + i < total) {
                 if constexpr (resized) {
                     const tap column = tap_at(x, p.width, p.out_w);
-                    pixel[i] = blend(pixel_at<yuv>(p, m, column.first, row.first),
-                                     pixel_at<yuv>(p, m, column.second, row.first),
-                                     pixel_at<yuv>(p, m, column.first, row.second),
-                                     pixel_at<yuv>(p, m, column.second, row.second), column.weight, row.weight);
+                    pixel[i] = blend(fs_pixel_at<yuv>(p, m, column.first, row.first),
+                                     fs_pixel_at<yuv>(p, m, column.second, row.first),
+                                     fs_pixel_at<yuv>(p, m, column.first, row.second),
+                                     fs_pixel_at<yuv>(p, m, column.second, row.second), column.weight, row.weight);
                 } else {
-                    pixel[i] = pixel_at<yuv>(p, m, x, y);
+                    pixel[i] = fs_pixel_at<yuv>(p, m, x, y);
                 }
                 if (++x == p.out_w) {
                     x = 0, y++;
@@ -203,7 +114,7 @@ bool fs_launch_frame(const fs_frame_params *p, int sm, int variant, fs_launch *l
     const long long most = 1LL << 31, out_w = p->out_w, out_h = p->out_h;
     if (out_w * p->width >= most || out_h * p->height >= most || out_w * out_h > most || out_w > 65536 || out_h > 65536)
         return false;
-    const bool yuv = p->format == nv12 || p->format == i420;
+    const bool yuv = p->format == FS_K_NV12 || p->format == FS_K_I420;
     const bool resized = p->width != p->out_w || p->height != p->out_h;
     if (yuv && resized)
         fill<true, true>(p, "frame yuv resized", launch);

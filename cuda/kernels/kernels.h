@@ -1,6 +1,6 @@
 // The kernels of the CUDA backend as C sees them: parameter structs, and one function per kernel family that fills a
 // launch. Maps are [h][w][c] with the channels of a pixel together; every pointer is device memory unless said, and
-// 16-byte aligned, but for a frame's planes and for labels.
+// 16-byte aligned, but for a frame's planes, for labels and for an overlay.
 #ifndef FS_CUDA_KERNELS_KERNELS_H
 #define FS_CUDA_KERNELS_KERNELS_H
 
@@ -247,6 +247,22 @@ typedef struct fs_tally_params {
     uint32_t *partial, *histogram;
 } fs_tally_params;
 bool fs_launch_tally(const fs_tally_params *p, int sm, int variant, fs_launch *launch);
+
+// ---- overlay.cu: the frame with the colours of its classes ----------------------------------------------------------
+
+// out[y][x] = R, G, B, A of (pixel * (256 - share) + colour * share + 128) / 256, half of it where the right or the
+// lower neighbour is of another class; A is 255. Labels, palette and output may have any alignment, labels and output
+// any stride. Sides up to FS_OUTPUT_SIDE (runtime/backend.h).
+typedef struct fs_overlay_params {
+    fs_frame_params picture; // planes, format and coding, at the size of the output; channels is 3, `out` is not used
+    const uint8_t *labels;   // [height][labels_stride]
+    long long labels_stride;
+    const uint8_t *palette; // [256][3]: R, G, B by class
+    int share;              // 0..256
+    uint8_t *out;           // [height][out_stride]
+    long long out_stride;
+} fs_overlay_params;
+bool fs_launch_overlay(const fs_overlay_params *p, int sm, int variant, fs_launch *launch);
 
 #ifdef __cplusplus
 }

@@ -75,7 +75,7 @@ static bool label(fs_eval *self, const char *path, const fs_image *picture, fs_i
     prediction->pixels = fs_malloc((size_t)picture->width * (size_t)picture->height, 1);
     double seconds;
     if (prediction->pixels != NULL)
-        return fs_labeller_run(&self->labeller, path, picture, prediction->pixels, NULL, &seconds);
+        return fs_labeller_run(&self->labeller, path, picture, prediction->pixels, NULL, NULL, &seconds);
     fs_complain("%s: out of memory", path);
     return false;
 }

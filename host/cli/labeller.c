@@ -1,6 +1,8 @@
 // Labels pictures of any size with one model: a session that follows their size, or has its own.
 #include "host/cli/labeller.h"
 
+#include <string.h>
+
 static bool use_session(fs_labeller *self, int height, int width) {
     if (self->session != NULL && self->session_info.height == height && self->session_info.width == width) return true;
     fscnn_session_close(&self->session);
@@ -8,8 +10,13 @@ static bool use_session(fs_labeller *self, int height, int width) {
                             &self->session_info) == FS_EXIT_OK;
 }
 
+// Pictures without transparency have no A in their files.
+static void drop_alpha(uint8_t *pixels, size_t count) {
+    for (size_t i = 1; i < count; i++) memmove(pixels + 3 * i, pixels + 4 * i, 3);
+}
+
 static bool run_network(fs_labeller *self, const char *path, const fs_image *image, uint8_t *labels, float *logits,
-                        double *seconds) {
+                        uint8_t *overlay, double *seconds) {
     fscnn_frame frame;
     fscnn_frame_init(&frame, image->channels == 4 ? FSCNN_RGBA8 : FSCNN_RGB8, image->width, image->height,
                      image->pixels);
@@ -17,6 +24,7 @@ static bool run_network(fs_labeller *self, const char *path, const fs_image *ima
     fscnn_outputs_init(&outputs);
     outputs.labels = labels;
     outputs.logits = logits;
+    outputs.overlay = overlay;
     outputs.size = FSCNN_SIZE_FRAME;
     double start = fs_seconds();
     if (fscnn_run(self->session, &frame, &outputs) != FSCNN_OK) {
@@ -24,6 +32,7 @@ static bool run_network(fs_labeller *self, const char *path, const fs_image *ima
         return false;
     }
     *seconds = fs_seconds() - start;
+    if (overlay != NULL) drop_alpha(overlay, (size_t)image->width * (size_t)image->height);
     return true;
 }
 
@@ -47,7 +56,7 @@ bool fs_labeller_read(const fs_labeller *self, const char *path, fs_image *pictu
 }
 
 bool fs_labeller_run(fs_labeller *self, const char *path, const fs_image *picture, uint8_t *labels, float *logits,
-                     double *seconds) {
+                     uint8_t *overlay, double *seconds) {
     fs_size size = self->size;
     if (size.height == 0) {
         size = (fs_size){picture->height, picture->width};
@@ -59,7 +68,8 @@ bool fs_labeller_run(fs_labeller *self, const char *path, const fs_image *pictur
             return false;
         }
     }
-    return use_session(self, size.height, size.width) && run_network(self, path, picture, labels, logits, seconds);
+    return use_session(self, size.height, size.width) &&
+           run_network(self, path, picture, labels, logits, overlay, seconds);
 }
 
 int fs_labeller_open(fs_labeller *self, const char *verb) {

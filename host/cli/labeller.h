@@ -5,7 +5,7 @@
 #include "host/cli/cli.h"
 #include "host/image/image.h"
 
-enum { FS_LABELLER_MIN_SIDE = 64, FS_LABELLER_MAX_SIDE = 16384 };
+enum { FS_LABELLER_MIN_SIDE = 64, FS_LABELLER_MAX_SIDE = 16384, FS_LABELLER_OVERLAY = 4 };
 
 typedef struct fs_labeller {
     const fs_setup *setup;
@@ -23,9 +23,11 @@ int fs_labeller_open(fs_labeller *labeller, const char *verb);
 void fs_labeller_close(fs_labeller *labeller);
 // Reads a picture with the model's channels. Complains on failure, and of a 4th channel that is not there.
 bool fs_labeller_read(const fs_labeller *labeller, const char *path, fs_image *picture);
-// Labels [height][width] of a picture's own size and, unless NULL, its scores [classes][height][width] before softmax.
-// *seconds: of the network alone. `path` stands in messages. Complains on failure.
+// Of a picture, at its own size: labels [height][width] and, unless NULL, scores [classes][height][width] before
+// softmax and the picture with the classes' colours, RGB [height][width][3], in memory that has room for
+// FS_LABELLER_OVERLAY bytes a pixel.
+// *seconds: of the library alone. `path` stands in messages. Complains on failure.
 bool fs_labeller_run(fs_labeller *labeller, const char *path, const fs_image *picture, uint8_t *labels, float *logits,
-                     double *seconds);
+                     uint8_t *overlay, double *seconds);
 
 #endif

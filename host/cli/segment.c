@@ -11,7 +11,6 @@
 #include "host/image/image.h"
 #include "runtime/base/mem.h"
 
-static const float OVERLAY_ALPHA = 0.5f;
 // Tuning takes longer than it saves for a few pictures.
 static const size_t TUNE_FROM = 16;
 
@@ -44,20 +43,22 @@ static bool make_result(fs_segmenter *self, const fs_job *job, fs_segmented *res
     size_t classes = (size_t)self->labeller.model.info.classes;
     result->labels = fs_malloc(pixels, 1);
     if (job->out[FS_KIND_LOGITS] != NULL) result->logits = fs_malloc(pixels, classes * sizeof *result->logits);
-    if (result->labels == NULL || (job->out[FS_KIND_LOGITS] != NULL && result->logits == NULL))
+    if (job->out[FS_KIND_OVERLAY] != NULL)
+        result->overlay = (fs_image){picture->width, picture->height, 3, fs_malloc(pixels, FS_LABELLER_OVERLAY)};
+    if (result->labels == NULL || (job->out[FS_KIND_LOGITS] != NULL && result->logits == NULL) ||
+        (job->out[FS_KIND_OVERLAY] != NULL && result->overlay.pixels == NULL))
         return out_of_memory(job->in);
 
-    if (!fs_labeller_run(&self->labeller, job->in, picture, result->labels, result->logits, &result->seconds))
+    if (!fs_labeller_run(&self->labeller, job->in, picture, result->labels, result->logits, result->overlay.pixels,
+                         &result->seconds))
         return false;
 
     const uint8_t(*palette)[3] = (const uint8_t(*)[3])self->labeller.palette;
-    fs_status status = FS_OK;
-    if (job->out[FS_KIND_OVERLAY] != NULL)
-        status = fs_image_overlay(picture, result->labels, palette, (int)classes, OVERLAY_ALPHA, &result->overlay);
-    if (status == FS_OK && job->out[FS_KIND_COLOR] != NULL)
-        status = fs_image_color(result->labels, picture->width, picture->height, palette, (int)classes, &result->color);
-    if (status != FS_OK) fs_complain("%s: %s", job->in, fs_error_text());
-    return status == FS_OK;
+    if (job->out[FS_KIND_COLOR] == NULL ||
+        fs_image_color(result->labels, picture->width, picture->height, palette, (int)classes, &result->color) == FS_OK)
+        return true;
+    fs_complain("%s: %s", job->in, fs_error_text());
+    return false;
 }
 
 static bool write_result(const fs_segmenter *self, const fs_job *job, fs_segmented *result) {
@@ -219,8 +220,7 @@ static int plan_work(const fs_request *request, int count, char **operands, fs_j
 static int segment_video(fs_segmenter *self, const fs_request *request, const char *in) {
     uint8_t ids[256] = {0};
     memcpy(ids, fs_cityscapes_ids, sizeof fs_cityscapes_ids);
-    fs_video_request video = {
-        .in = in, .label_ids = self->cityscapes ? ids : NULL, .alpha = OVERLAY_ALPHA, .quiet = request->quiet};
+    fs_video_request video = {.in = in, .label_ids = self->cityscapes ? ids : NULL, .quiet = request->quiet};
     char *named[FS_KINDS] = {NULL};
     int code = FS_EXIT_OK;
     if (request->folder != NULL && !fs_folder_make(request->folder)) return FS_EXIT_FAILED;

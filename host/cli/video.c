@@ -265,7 +265,7 @@ typedef enum stage { EMPTY, DECODED, LABELLED } stage;
 typedef struct slot {
     stage stage;
     fs_image picture;
-    uint8_t *labels;
+    uint8_t *labels, *overlay; // overlay: NULL where it is not wanted
 } slot;
 
 typedef struct pipeline {
@@ -338,16 +338,7 @@ static bool write_frame(pipeline *p, slot *s) {
     const fs_video_request *r = p->request;
     const int classes = p->labeller->model.info.classes;
     const uint8_t(*palette)[3] = (const uint8_t(*)[3])p->labeller->palette;
-    if (p->sink[FS_KIND_OVERLAY].path) {
-        fs_image drawn;
-        if (fs_image_overlay(&s->picture, s->labels, palette, classes, r->alpha, &drawn) != FS_OK) {
-            fs_complain("%s: %s", r->in, fs_error_text());
-            return false;
-        }
-        const bool fine = put_frame(&p->sink[FS_KIND_OVERLAY], drawn.pixels);
-        fs_image_free(&drawn);
-        if (!fine) return false;
-    }
+    if (s->overlay && !put_frame(&p->sink[FS_KIND_OVERLAY], s->overlay)) return false;
     if (p->sink[FS_KIND_COLOR].path) {
         fs_image drawn;
         if (fs_image_color(s->labels, s->picture.width, s->picture.height, palette, classes, &drawn) != FS_OK) {
@@ -387,7 +378,8 @@ static bool allocate(pipeline *p) {
         slot *s = &p->slot[i];
         s->picture = (fs_image){.width = y->width, .height = y->height, .channels = 3, .pixels = fs_malloc(pixels, 3)};
         s->labels = fs_malloc(pixels, 1);
-        fine = s->picture.pixels != NULL && s->labels != NULL;
+        if (p->request->out[FS_KIND_OVERLAY]) s->overlay = fs_malloc(pixels, FS_LABELLER_OVERLAY);
+        fine = s->picture.pixels && s->labels && (s->overlay || p->request->out[FS_KIND_OVERLAY] == NULL);
     }
     if (!fine) fs_complain("%s: out of memory for frames of %dx%d pixels", p->request->in, y->height, y->width);
     return fine;
@@ -402,7 +394,7 @@ static uint64_t label_frames(pipeline *p) {
         slot *s = &p->slot[frame % RING];
         double seconds;
         fs_progress_update(&progress, frame);
-        if (!fs_labeller_run(p->labeller, p->request->in, &s->picture, s->labels, NULL, &seconds)) {
+        if (!fs_labeller_run(p->labeller, p->request->in, &s->picture, s->labels, NULL, s->overlay, &seconds)) {
             leave(p, &p->stop);
             break;
         }
@@ -466,6 +458,7 @@ int fs_video_segment(fs_labeller *labeller, const fs_video_request *request) {
     for (int i = 0; i < RING; i++) {
         fs_image_free(&p.slot[i].picture);
         fs_free(p.slot[i].labels);
+        fs_free(p.slot[i].overlay);
     }
     fs_free(p.planes);
     fs_free(p.ids);

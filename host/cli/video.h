@@ -17,7 +17,6 @@ typedef struct fs_video_request {
     const char *in;
     const char *out[FS_KINDS]; // NULL: not wanted; "-": Y4M on standard output
     const uint8_t *label_ids;  // applied to labels, 256 entries, or NULL
-    float alpha;               // of the overlay
     bool quiet;
 } fs_video_request;
 

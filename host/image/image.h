@@ -50,10 +50,5 @@ fs_status fs_labels_resize(const uint8_t *in, int in_width, int in_height, int w
 // colour: [h][w] labels -> RGB by palette; labels without an entry (>= classes) are black.
 fs_status fs_image_color(const uint8_t *labels, int width, int height, const uint8_t (*palette)[3], int classes,
                          fs_image *out);
-// overlay: the picture's RGB mixed with the label colours, alpha in 0..1 being the colours' share; pixels whose label
-// has no entry keep the picture, and pixels whose right or lower neighbour has another label are drawn at half
-// brightness.
-fs_status fs_image_overlay(const fs_image *picture, const uint8_t *labels, const uint8_t (*palette)[3], int classes,
-                           float alpha, fs_image *out);
 
 #endif

@@ -198,7 +198,7 @@ static fscnn_engine *open_engine(fscnn_precision precision) {
 
 enum { HEIGHT = 192, WIDTH = 256, CLASSES = 19, FRAMES = 20 };
 static _Alignas(16) uint8_t pixels[2 * HEIGHT * WIDTH * 12];
-static uint8_t labels[2][HEIGHT * WIDTH], confidence[HEIGHT * WIDTH];
+static uint8_t labels[2][HEIGHT * WIDTH], confidence[HEIGHT * WIDTH], overlay[4 * HEIGHT * WIDTH];
 static float logits[HEIGHT * WIDTH * CLASSES];
 static uint32_t histogram[CLASSES];
 
@@ -247,7 +247,8 @@ static void frames(fscnn_precision precision, fscnn_format format, int width, bo
         fscnn_outputs_init(&outputs[i]);
         outputs[i].labels = labels[i];
         if (with_logits)
-            outputs[i].logits = logits, outputs[i].confidence = confidence, outputs[i].histogram = histogram;
+            outputs[i].logits = logits, outputs[i].confidence = confidence, outputs[i].histogram = histogram,
+            outputs[i].overlay = overlay;
     }
     const int before = atomic_load(&told);
     // Every place in flight once: the first frame of a kind may allocate.

@@ -2,6 +2,7 @@
 // after it. The table in docs/api-errors.md is what this program prints with the argument "table", and is compared with
 // it. With the argument "cuda" the same rows on the CUDA backend over the simulated runtime (FASTSCNN_CUDA_MODULE; exit
 // status 77 without it).
+#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -398,6 +399,12 @@ static void frames(void) {
     ROW(3, call, "no output is asked for", ARGUMENT, "ask for nothing", WITH(outputs.labels = NULL, submit()));
     ROW(3, call, "an output's stride is less than a row", ARGUMENT, "outputs.labels_stride is",
         WITH(outputs.labels_stride = SIDE - 1, submit()));
+    ROW(3, call, "an output's stride is less than a row", ARGUMENT, "outputs.overlay_stride is",
+        WITH(outputs.overlay = labels, outputs.overlay_stride = 4 * SIDE - 1, submit()));
+    ROW(3, call, "`outputs.overlay_alpha` is no number, or not 0 to 1", ARGUMENT, "outputs.overlay_alpha is",
+        WITH(outputs.overlay = labels, outputs.overlay_alpha = NAN, submit()));
+    ROW(3, call, "`outputs.overlay_alpha` is no number, or not 0 to 1", ARGUMENT, "outputs.overlay_alpha is",
+        WITH(outputs.overlay = labels, outputs.overlay_alpha = 1.01f, submit()));
     ROW(3, call, "`outputs.memory` is none of its values", ARGUMENT, "none of the fscnn_memory values",
         WITH(outputs.memory = (fscnn_memory)3, submit()));
     ROW(ON_CPU, call, "`outputs.memory` is DEVICE", UNSUPPORTED, "writes host memory",

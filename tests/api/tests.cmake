@@ -2,6 +2,7 @@
 set(api ${CMAKE_CURRENT_LIST_DIR})
 fs_criterion_test(test_api ${api}/api.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
 fs_criterion_test(test_api_outputs ${api}/outputs.c)
+fs_criterion_test(test_api_overlay ${api}/overlay.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
 fs_criterion_test(test_api_profile ${api}/profile.c)
 fs_criterion_test(test_api_oom ${api}/oom.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)
 fs_criterion_test(test_api_int8 ${api}/int8.c ${CMAKE_SOURCE_DIR}/tests/weights/files.c)

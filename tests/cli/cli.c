@@ -447,6 +447,26 @@ Test(cli, label_ids_leave_the_overlay_alone) {
     fs_image_free(&b);
 }
 
+// By the formula of fscnn_outputs, from the picture, the labels and their colours; also where the network's size is
+// another one.
+Test(cli, the_overlay_is_picture_and_colours_in_equal_shares) {
+    enum { H = 67, W = 101 };
+    assert_run("segment @/odd.ppm --size 64x96 --labels @/l.png --overlay @/o.png --color @/c.png" MODEL, 0);
+    fs_image in = picture("odd.ppm"), labels = picture("l.png"), color = picture("c.png"), overlay = picture("o.png");
+    int borders = 0;
+    for (int i = 0; i < H * W; i++) {
+        const uint8_t *label = labels.pixels + (size_t)3 * i;
+        const bool border = (i % W + 1 < W && label[3] != *label) || (i + W < H * W && label[3 * W] != *label);
+        borders += border;
+        for (int k = 3 * i; k < 3 * i + 3; k++) {
+            const int value = (in.pixels[k] + color.pixels[k] + 1) / 2;
+            cr_assert_eq(overlay.pixels[k], border ? value / 2 : value, "byte %d", k);
+        }
+    }
+    cr_assert_gt(borders, 0);
+    fs_image_free(&in), fs_image_free(&labels), fs_image_free(&color), fs_image_free(&overlay);
+}
+
 Test(cli, a_given_size_still_gives_outputs_of_the_pictures_size) {
     assert_run("segment @/tiny.png --size 64x96 --labels @/l.png --overlay @/o.png --logits @/s.npy" MODEL, 0);
     assert_png("l.png", 40, 80, 0);

@@ -108,7 +108,7 @@ int chroma16(const plane &p, int step, int first, int x, int y, int w, int h) {
     return sum;
 }
 
-// The formula of cuda/kernels/frame.cu with its factors made from Kr and Kb; also close to the same in real numbers.
+// The formula of cuda/kernels/pixels.cuh with its factors made from Kr and Kb; also close to the same in real numbers.
 void yuv_to_rgb(const scene &s, int luma, int u16, int v16, uint8_t rgb[3]) {
     const double kr = s.bt709 ? 0.2126 : 0.299, kb = s.bt709 ? 0.0722 : 0.114, kg = 1 - kr - kb;
     const double scale = s.full_range ? 1 : 255.0 / 219, chroma = s.full_range ? 1 : 255.0 / 224;

@@ -283,7 +283,8 @@ struct Frame {
     fs_memory memory;
     fs_frame frame = {};
     fs_outputs outputs = {};
-    std::vector<uint8_t> labels, chroma;
+    std::vector<uint8_t> labels, chroma, overlay;
+    uint8_t palette[256][3] = {};
     std::vector<float> logits;
     void *buffers[3] = {};
     uint8_t map[256];
@@ -296,6 +297,9 @@ struct Frame {
         frame = kind == LARGE ? frame_of(picture_large, LARGER, LARGER, FS_RGB8)
                               : frame_of(picture_rgb, SIZE, SIZE, FS_RGB8);
         if (kind == YUV) {
+            overlay.assign(4 * PIXELS, GUARD);
+            outputs.overlay = overlay.data(), outputs.overlay_stride = 4 * SIZE;
+            outputs.overlay_share = FS_OVERLAY_ONE / 2, outputs.palette = palette;
             chroma.assign(PIXELS / 2, 90);
             frame.format = FS_NV12, frame.stride[0] = frame.stride[1] = SIZE, frame.plane[1] = chroma.data();
         }
@@ -332,6 +336,7 @@ struct Frame {
     bool untouched() const {
         return memory != FS_MEMORY_HOST ||
                (std::count(labels.begin(), labels.end(), GUARD) == PIXELS &&
+                std::count(overlay.begin(), overlay.end(), GUARD) == static_cast<std::ptrdiff_t>(overlay.size()) &&
                 std::count(logits.begin(), logits.end(), -12345.0f) == static_cast<std::ptrdiff_t>(logits.size()));
     }
     std::vector<uint8_t> result() {
@@ -342,6 +347,7 @@ struct Frame {
     }
     void clear() {
         std::fill(labels.begin(), labels.end(), GUARD);
+        std::fill(overlay.begin(), overlay.end(), GUARD);
         std::fill(logits.begin(), logits.end(), -12345.0f);
     }
 };

@@ -22,7 +22,8 @@ struct Ask {
     bool labels, map, logits, confidence, histogram;
     fs_memory memory;
     bool at_frame_size = false;
-    int scores = 0; // bytes of one
+    int scores = 0;  // bytes of one
+    int overlay = 0; // which palette; 0: none
 };
 
 struct Got {
@@ -30,6 +31,7 @@ struct Got {
     std::vector<float> logits;
     std::vector<uint32_t> histogram;
     std::vector<uint8_t> scores; // as they lie in memory
+    std::vector<uint8_t> overlay;
 };
 
 // Memory of any kind, filled so that what was not written shows.
@@ -89,6 +91,14 @@ const uint8_t *label_map() {
     return map;
 }
 
+const uint8_t (*palette_of(int which))[3] {
+    static uint8_t palettes[3][256][3];
+    for (int i = 0; i < 256; i++)
+        for (int c = 0; c < 3; c++)
+            palettes[which][i][c] = static_cast<uint8_t>(which == 2 ? 255 - 40 * i * c : 37 * i + 90 * c + 11);
+    return palettes[which];
+}
+
 Got run(const fs_backend &backend, void *engine, void *session, const fs_frame &frame, const Ask &ask) {
     const size_t h = static_cast<size_t>(ask.at_frame_size ? frame.height : HEIGHT);
     const size_t w = static_cast<size_t>(ask.at_frame_size ? frame.width : WIDTH);
@@ -97,7 +107,12 @@ Got run(const fs_backend &backend, void *engine, void *session, const fs_frame &
     const Memory logits(backend, engine, ask.memory, CLASSES * pixels * 4);
     const Memory histogram(backend, engine, ask.memory, CLASSES * 4);
     const Memory scores(backend, engine, ask.memory, CLASSES * pixels * static_cast<size_t>(std::max(ask.scores, 1)));
+    const size_t overlay_stride = 4 * w + GAP;
+    const Memory overlay(backend, engine, ask.memory, h * overlay_stride);
     fs_outputs o = {};
+    if (ask.overlay)
+        o.overlay = static_cast<uint8_t *>(overlay.data), o.overlay_stride = overlay_stride,
+        o.overlay_share = 60 + 60 * ask.overlay, o.palette = palette_of(ask.overlay);
     if (ask.scores) o.scores = scores.data, o.scores_f16 = ask.scores == 2;
     o.memory = ask.memory, o.at_frame_size = ask.at_frame_size;
     o.labels_stride = o.confidence_stride = stride;
@@ -110,8 +125,12 @@ Got run(const fs_backend &backend, void *engine, void *session, const fs_frame &
     const bool fine =
         backend.submit(session, &frame, &o, &ticket) == FS_OK && backend.wait(session, ticket, -1) == FS_OK;
     CHECK(fine, "%s: %s", backend.name, fs_error_text());
-    return {rows_of(labels, h, w, stride, "labels"), rows_of(sure, h, w, stride, "confidence"), logits.get<float>(),
-            histogram.get<uint32_t>(), scores.get<uint8_t>()};
+    return {rows_of(labels, h, w, stride, "labels"),
+            rows_of(sure, h, w, stride, "confidence"),
+            logits.get<float>(),
+            histogram.get<uint32_t>(),
+            scores.get<uint8_t>(),
+            rows_of(overlay, h, 4 * w, overlay_stride, "overlay")};
 }
 
 // A picture of any format with a gap behind its rows, in host memory.
@@ -140,8 +159,9 @@ struct Pair {
     Weights weights;
     Run cuda;
     CpuSession cpu;
-    explicit Pair(unsigned rewrites_off = 0, fs_variant variant = FS_PAPER)
-        : weights(model_of(variant, CLASSES, 3), 11), cuda(weights.weights, HEIGHT, WIDTH, options_of(rewrites_off)),
+    explicit Pair(unsigned rewrites_off = 0, fs_variant variant = FS_PAPER, int channels = 3)
+        : weights(model_of(variant, CLASSES, channels), 11),
+          cuda(weights.weights, HEIGHT, WIDTH, options_of(rewrites_off)),
           cpu(weights.weights, HEIGHT, WIDTH, rewrites_off, 3) {
         CHECK(cuda.status == FS_OK, "open: %s", fs_error_text());
     }
@@ -354,6 +374,66 @@ void scores() {
         }
 }
 
+// ---- Overlay ----
+
+// Beside mapped labels, which are mapped behind it, and beside the rest, in every kind of memory.
+void overlay_with_others(const Pair &pair, const fs_frame &frame, Ask ask, const std::vector<uint8_t> &want) {
+    Ask plain = ask;
+    plain.labels = true, plain.overlay = 0;
+    const Got alone = pair.on_cuda(frame, plain);
+    ask.labels = ask.map = true;
+    for (fs_memory memory : {FS_MEMORY_HOST, FS_MEMORY_PINNED, FS_MEMORY_DEVICE}) {
+        ask.memory = memory;
+        ask.histogram = ask.confidence = ask.logits = memory == FS_MEMORY_PINNED;
+        const Got cuda = pair.on_cuda(frame, ask);
+        CHECK(cuda.overlay == want, "size %d: memory %d", ask.at_frame_size, memory);
+        size_t wrong = 0;
+        for (size_t i = 0; i < alone.labels.size(); i++) wrong += cuda.labels[i] != label_map()[alone.labels[i]];
+        CHECK(wrong == 0, "size %d: memory %d, %zu mapped labels", ask.at_frame_size, memory, wrong);
+        CHECK(cuda.histogram == (ask.histogram ? counted(alone.labels) : NO_COUNTS), "counts");
+    }
+}
+
+// The same bytes on both backends: of every format, at both sizes, of frames of the network's size and of another, with
+// other palettes in turn.
+void overlays() {
+    const fs_format formats[] = {FS_RGB8, FS_BGR8, FS_RGBA8, FS_BGRA8, FS_GRAY8, FS_NV12, FS_I420};
+    const int frames[][2] = {{HEIGHT, WIDTH}, {HEIGHT + 10, 2 * WIDTH - 1}};
+    for (unsigned off : {0u, ~0u}) {
+        const Pair pair(off);
+        int turn = 0;
+        for (fs_format format : formats)
+            for (const auto &size : frames)
+                for (bool at_frame_size : {false, true}) {
+                    if (off && format != FS_NV12) continue;
+                    const Picture picture(format, size[0], size[1], 29);
+                    Ask ask = {};
+                    ask.at_frame_size = at_frame_size, ask.overlay = 1 + turn++ % 2;
+                    const Got cpu = pair.on_cpu(picture.frame, ask), cuda = pair.on_cuda(picture.frame, ask);
+                    CHECK(cpu.overlay == cuda.overlay, "format %d, %dx%d, size %d", format, size[0], size[1],
+                          at_frame_size);
+                    if (format == FS_NV12 && (off || size[0] != HEIGHT))
+                        overlay_with_others(pair, picture.frame, ask, cpu.overlay);
+                }
+    }
+}
+
+// The picture of four channels is its R, G and B.
+void overlay_of_four_channels() {
+    const Pair pair(0, FS_PAPER, 4);
+    for (int width : {WIDTH + 0, WIDTH + 9})
+        for (bool at_frame_size : {false, true}) {
+            const Picture picture(FS_BGRA8, HEIGHT, width, 31);
+            Ask ask = {};
+            ask.at_frame_size = at_frame_size, ask.overlay = 1;
+            const Got cpu = pair.on_cpu(picture.frame, ask), cuda = pair.on_cuda(picture.frame, ask);
+            CHECK(cpu.overlay == cuda.overlay, "width %d, size %d", width, at_frame_size);
+            size_t clear = 0;
+            for (size_t i = 3; i < cpu.overlay.size(); i += 4) clear += cpu.overlay[i] != 255;
+            CHECK(clear == 0, "width %d, size %d: %zu pixels with the frame's A", width, at_frame_size, clear);
+        }
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -361,5 +441,7 @@ int main(int argc, char **argv) {
     check::test("pixels of each class", histogram);
     check::test("outputs of the frame's size", sizes);
     check::test("softmax scores", scores);
+    check::test("overlays", overlays);
+    check::test("overlays of four channels", overlay_of_four_channels);
     return check::finish();
 }

@@ -1,4 +1,4 @@
-// Resizing, class colours and overlays against plain formulas.
+// Resizing and class colours against plain formulas.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <math.h>
@@ -131,69 +131,5 @@ Test(image_draw, colour_refuses_bad_arguments) {
     cr_assert_eq(fs_image_color(labels, 0, 1, palette, 3, &out), FS_ERR_ARGUMENT);
     cr_assert_eq(fs_image_color(labels, 1, 1, NULL, 3, &out), FS_ERR_ARGUMENT);
     cr_assert_eq(fs_image_color(labels, 1, 1, palette, 3, NULL), FS_ERR_ARGUMENT);
-    cr_assert(is_untouched(&out));
-}
-
-// 2 x 2, all one class: no borders.
-Test(image_draw, overlay_mixes_exactly) {
-    uint8_t pixels[12] = {0, 10, 255, 1, 2, 3, 100, 100, 100, 255, 255, 255};
-    const uint8_t labels[4] = {2, 2, 2, 2};
-    const fs_image picture = {2, 2, 3, pixels};
-    static const float alphas[] = {0.0f, 0.25f, 0.5f, 1.0f};
-    for (int a = 0; a < 4; a++) {
-        fs_image out = {0};
-        cr_assert_eq(fs_image_overlay(&picture, labels, palette, 3, alphas[a], &out), FS_OK);
-        for (int i = 0; i < 12; i++) {
-            int want = (int)((double)pixels[i] * (1 - (double)alphas[a]) + palette[2][i % 3] * (double)alphas[a] + 0.5);
-            cr_assert_eq(out.pixels[i], want, "alpha %g, byte %d: %d, wanted %d", (double)alphas[a], i, out.pixels[i],
-                         want);
-        }
-        fs_image_free(&out);
-    }
-}
-
-// The left of two classes carries the border, at half brightness; a class without an entry keeps the picture.
-Test(image_draw, overlay_darkens_borders) {
-    uint8_t pixels[18];
-    memset(pixels, 100, sizeof pixels);
-    const uint8_t labels[6] = {0, 0, 9, 0, 0, 9};
-    const fs_image picture = {3, 2, 3, pixels};
-    fs_image out = {0};
-    cr_assert_eq(fs_image_overlay(&picture, labels, palette, 3, 0.5f, &out), FS_OK);
-    const uint8_t row[9] = {114, 82, 114, 57, 41, 57, 100, 100, 100};
-    cr_assert(memcmp(out.pixels, row, 9) == 0 && memcmp(out.pixels + 9, row, 9) == 0);
-    fs_image_free(&out);
-    const uint8_t stacked[6] = {0, 0, 0, 1, 1, 1};
-    cr_assert_eq(fs_image_overlay(&picture, stacked, palette, 3, 1.0f, &out), FS_OK);
-    for (int i = 0; i < 9; i++) cr_assert_eq(out.pixels[i], palette[0][i % 3] / 2);
-    for (int i = 9; i < 18; i++) cr_assert_eq(out.pixels[i], 0);
-    fs_image_free(&out);
-}
-
-Test(image_draw, overlay_takes_gray_and_alpha_pictures) {
-    uint8_t gray[2] = {10, 200}, rgba[8] = {1, 2, 3, 77, 4, 5, 6, 78};
-    const uint8_t labels[2] = {9, 9};
-    fs_image out = {0};
-    cr_assert_eq(fs_image_overlay(&(fs_image){2, 1, 1, gray}, labels, palette, 3, 0.5f, &out), FS_OK);
-    cr_assert(memcmp(out.pixels, (uint8_t[]){10, 10, 10, 200, 200, 200}, 6) == 0);
-    fs_image_free(&out);
-    cr_assert_eq(fs_image_overlay(&(fs_image){2, 1, 4, rgba}, labels, palette, 3, 0.5f, &out), FS_OK);
-    cr_assert(memcmp(out.pixels, (uint8_t[]){1, 2, 3, 4, 5, 6}, 6) == 0);
-    fs_image_free(&out);
-}
-
-Test(image_draw, overlay_refuses_bad_arguments) {
-    uint8_t pixels[3] = {0};
-    const uint8_t labels[1] = {0};
-    const fs_image picture = {1, 1, 3, pixels}, two = {1, 1, 2, pixels};
-    fs_image out = UNTOUCHED;
-    static const float alphas[] = {NAN, -0.01f, 1.01f, INFINITY, -INFINITY};
-    for (int i = 0; i < 5; i++)
-        cr_assert_eq(fs_image_overlay(&picture, labels, palette, 3, alphas[i], &out), FS_ERR_ARGUMENT);
-    cr_assert_eq(fs_image_overlay(NULL, labels, palette, 3, 0.5f, &out), FS_ERR_ARGUMENT);
-    cr_assert_eq(fs_image_overlay(&picture, NULL, palette, 3, 0.5f, &out), FS_ERR_ARGUMENT);
-    cr_assert_eq(fs_image_overlay(&picture, labels, NULL, 3, 0.5f, &out), FS_ERR_ARGUMENT);
-    cr_assert_eq(fs_image_overlay(&two, labels, palette, 3, 0.5f, &out), FS_ERR_ARGUMENT);
-    cr_assert_eq(fs_image_overlay(&picture, labels, palette, 3, 0.5f, NULL), FS_ERR_ARGUMENT);
     cr_assert(is_untouched(&out));
 }

@@ -22,7 +22,6 @@ typedef enum operation {
     RESIZE,
     RESIZE_LABELS,
     COLOR,
-    OVERLAY,
     SCENE,
     OPERATIONS
 } operation;
@@ -67,7 +66,6 @@ static fs_status perform(operation what, material *it, fs_image *out) {
     case RESIZE: return fs_image_resize(&it->picture, 50, 50, out);
     case RESIZE_LABELS: return fs_labels_resize(it->labels, SIDE, SIDE, 50, 50, it->resized);
     case COLOR: return fs_image_color(it->labels, SIDE, SIDE, palette, 2, out);
-    case OVERLAY: return fs_image_overlay(&it->picture, it->labels, palette, 2, 0.5f, out);
     case SCENE: return fs_scene_draw(out, NULL, 64, 64, 1, 0);
     case OPERATIONS: break;
     }

@@ -26,6 +26,8 @@ Test(ranges, every_output_counts) {
     cr_expect_eq(bytes_of((fs_outputs){.scores = floats}), 4 * CLASSES * W * H);
     cr_expect_eq(bytes_of((fs_outputs){.scores = floats, .scores_f16 = true}), 2 * CLASSES * W * H);
     cr_expect_eq(bytes_of((fs_outputs){.histogram = counts}), 4 * CLASSES);
+    cr_expect_eq(bytes_of((fs_outputs){.overlay = bytes, .overlay_stride = 4 * W + 7}), 4 * W * H);
+    cr_expect_eq(bytes_of((fs_outputs){.overlay = bytes, .at_frame_size = true}), 4 * FRAME_W * FRAME_H);
     cr_expect_eq(bytes_of((fs_outputs){.labels = bytes, .scores = floats, .histogram = counts, .at_frame_size = true}),
                  FRAME_W * FRAME_H * (1 + 4 * CLASSES) + 4 * CLASSES);
 }

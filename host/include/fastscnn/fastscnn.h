@@ -190,6 +190,14 @@ typedef struct fscnn_outputs {
     fscnn_output_size size;    // of every map; [height][width] are its sides
     fscnn_score_type score_type;
     void *scores; // [classes][height][width]: softmax probabilities, of score_type; a pixel with a NaN has NaNs
+    // [height][overlay_stride] of R, G, B, A bytes: the picture (in RGB, as the network sees it or of the frame's size)
+    // with the colours of the classes, before labels_map, mixed in: (picture * (256 - share) + colour * share + 128) /
+    // 256, share being 256 * overlay_alpha rounded. Pixels whose right or lower neighbour is of another class have half
+    // of that. A is 255, whatever the frame has there.
+    uint8_t *overlay;
+    size_t overlay_stride;  // bytes; 0 means 4 * width
+    float overlay_alpha;    // share of the colours, up to 1; 0 means 0.5
+    const uint8_t *palette; // [256][3]: R, G, B by class, borrowed like the frame; NULL: fscnn_engine_class_color's
 } fscnn_outputs;
 FSCNN_API void fscnn_outputs_init(fscnn_outputs *outputs);
 
