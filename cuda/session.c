@@ -169,6 +169,7 @@ static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *con
             fs_nodes_take(&s->nodes, i, route);
         }
     }
+    for (int i = 0; i < s->plan->program.steps; i++) s->plan->launches[i] = fs_nodes_launches(&s->nodes, i);
     for (int i = 0; i < s->nodes.count; i++) {
         const fs_node *n = &s->nodes.node[i];
         if (!fs_nodes_active(&s->nodes, i)) continue;

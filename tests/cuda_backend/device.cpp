@@ -218,7 +218,7 @@ static void expect_fits(const Generation &g, fs_precision precision, fs_variant 
     fs_plan_options options = {};
     options.precision = precision;
     options.channel_multiple = fs_cuda_backend.channel_multiple;
-    options.supports = fs_cuda_backend.supports, options.launches = fs_cuda_backend.launches;
+    options.supports = fs_cuda_backend.supports, options.launches_on = fs_cuda_backend.launches_on;
     CHECK(fs_plan_build(&plan, &weights.weights.model, height, width, &options) == FS_OK, "%s", fs_error_text());
     CHECK(fs_steps_build(&nodes, static_cast<fs_cuda_engine *>(engine), &plan, nullptr, nullptr) == FS_OK, "%s",
           fs_error_text());
