@@ -36,15 +36,15 @@ template <int cin, int stride> FS_KERNEL(192, 2) bottleneck_split(const FS_PARAM
     const auto store = [&](int item, const float(&sum)[4][4]) {
         const int m0 = item % 4, n0 = item / 4 * 32, ox = tile_x * 8 + lane / 4;
 #pragma unroll
-        for (int half = 0; half < 2; half++) { // rows of eight pixels
-            const int oy = tile_y * 8 + m0 * 2 + half;
+        for (int row = 0; row < 2; row++) { // rows of eight pixels
+            const int oy = tile_y * 8 + m0 * 2 + row;
             if (oy >= p.out.h || ox >= p.out.w) continue;
             const long long pixel = (static_cast<long long>(split) * p.out.h + oy) * p.out.w + ox;
             float4 *const to = reinterpret_cast<float4 *>(args.p.partial + pixel * p.project.n + n0 + lane % 4 * 8);
 #pragma unroll
             for (int j = 0; j < 4; j += 2)
                 to[j / 2] =
-                    make_float4(sum[j][half * 2], sum[j][half * 2 + 1], sum[j + 1][half * 2], sum[j + 1][half * 2 + 1]);
+                    make_float4(sum[j][row * 2], sum[j][row * 2 + 1], sum[j + 1][row * 2], sum[j + 1][row * 2 + 1]);
         }
     };
     fs_share<Tile>(p, tile_y, tile_x, split, shared, shared + Tile::input_bytes, store);
