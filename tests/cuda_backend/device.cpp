@@ -257,7 +257,7 @@ static void planned_launches() {
         play(1, g.sm, g.shared);
         const fs_roofline machine = {"this", "", 1, 1, 1, 1, 1, g.sm, 132};
         for (const fs_precision precision : {FS_FP16, FS_FP32})
-            for (const int height : {32, 416, 1024}) { // one tile at 1/32, some, and maps of both kinds
+            for (const int height : {64, 416, 1024}) { // one tile at 1/32, some, and maps of both kinds
                 Options options;
                 options.precision = precision, options.eager = true;
                 Run run(weights.weights, height, 2 * height, options);
