@@ -249,7 +249,7 @@ static fs_status capture(fs_cuda_session *s) {
     if (s->runner.handle) {
         for (int i = 0; i < s->nodes.count; i++)
             if (s->nodes.node[i].plan && fs_nodes_active(&s->nodes, i))
-                FS_TRY(fs_run_node(&s->runner, &s->nodes.node[i], NULL, false, s->own));
+                FS_TRY(fs_run_node(&s->runner, &s->nodes.node[i], &s->launch[i], false, s->own));
         FS_CUDA(cudaStreamSynchronize(s->own), "running cuDNN for the first time");
     }
     FS_TRY(fs_capture_take(&s->runner, &s->nodes, s->launch, &binding, s->own, &s->capture));

@@ -53,15 +53,16 @@ static bool is_small(const fs_tensor *out, int processors) {
 // Of a bottleneck by its first route.
 static int bottleneck_launches(const fs_program *program, const fs_step *step, int sm, int processors) {
     const fs_graph *g = &program->graph;
-    const fs_op *conv[3];
-    for (int i = 0, n = 0; i < step->ops && n < 3; i++)
-        if (fs_step_op(program, step, i)->layer >= 0) conv[n++] = fs_step_op(program, step, i);
-    const fs_tensor *in = &g->tensor[conv[0]->in[0]], *out = &g->tensor[step->out];
-    fs_bottleneck_cluster_params p = {.block = {.in = {NULL, in->h, in->w, in->c, in->c},
-                                                .expand = {.n = g->tensor[conv[0]->out].c, .relu = true},
-                                                .dw = {.relu = true, .stride = conv[1]->stride},
-                                                .project = {.n = out->c},
-                                                .out = {NULL, out->h, out->w, out->c, out->c}}};
+    const fs_tensor *in = &g->tensor[step->in[0]], *out = &g->tensor[step->out];
+    int stride = 1;
+    for (int i = 0; i < step->ops; i++)
+        if (fs_step_op(program, step, i)->kind == FS_OP_DWCONV) stride = fs_step_op(program, step, i)->stride;
+    fs_bottleneck_cluster_params p = {
+        .block = {.in = {NULL, in->h, in->w, in->c, in->c},
+                  .expand = {.n = g->tensor[fs_step_op(program, step, 0)->out].c, .relu = true},
+                  .dw = {.relu = true, .stride = stride},
+                  .project = {.n = out->c},
+                  .out = {NULL, out->h, out->w, out->c, out->c}}};
     p.splits = fs_bottleneck_splits(p.block.expand.n, &p.block.out, processors);
     fs_launch launch;
     const bool one = is_small(out, processors) ? fs_launch_bottleneck_cluster(&p, sm, 0, &launch)

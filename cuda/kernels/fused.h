@@ -93,9 +93,11 @@ typedef struct fs_bottleneck_sum_params {
 } fs_bottleneck_sum_params;
 bool fs_launch_bottleneck_sum(const fs_bottleneck_sum_params *p, int sm, int variant, fs_launch *launch);
 
-// ---- bottleneck_cluster.cu: the same in one launch: the shares are added up inside clusters of blocks, sm_90 and up --
+// ---- bottleneck_cluster.cu: the same in one launch: the shares are added up inside clusters of blocks, sm_90 and up
+// --
 
-enum { FS_K_CLUSTER_SM = 90, FS_K_CLUSTER = 8 }; // the first with clusters; blocks that every such GPU can run together
+// The first with clusters; blocks that every such GPU can run together.
+enum { FS_K_CLUSTER_SM = 90, FS_K_CLUSTER = 8 };
 
 // splits as above, at most FS_K_CLUSTER; project.n at most 512. Variant 1: shares of the other width.
 typedef struct fs_bottleneck_cluster_params {
