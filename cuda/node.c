@@ -32,6 +32,8 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_PYRAMID_OUT: return fs_launch_pyramid_out(&n->p.pyramid_out, sm, variant, launch);
     case FS_FAMILY_BOTTLENECK_SPLIT: return fs_launch_bottleneck_split(&n->p.bottleneck_split, sm, variant, launch);
     case FS_FAMILY_BOTTLENECK_SUM: return fs_launch_bottleneck_sum(&n->p.bottleneck_sum, sm, variant, launch);
+    case FS_FAMILY_BOTTLENECK_CLUSTER:
+        return fs_launch_bottleneck_cluster(&n->p.bottleneck_cluster, sm, variant, launch);
     }
     return false;
 }
@@ -75,6 +77,7 @@ bool fs_node_is_tunable(const fs_node *n) {
     case FS_FAMILY_STEM_DS:
     case FS_FAMILY_DSCONV:
     case FS_FAMILY_BOTTLENECK:
+    case FS_FAMILY_BOTTLENECK_CLUSTER:
     case FS_FAMILY_EXPAND_DW:
     case FS_FAMILY_FUSION:
     case FS_FAMILY_PYRAMID_OUT: return true;
@@ -125,10 +128,12 @@ void fs_node_signature(const fs_node *n, char *text, size_t size) {
                  p->out.w, p->pw.n, p->last.weights ? p->last.n : 0);
         break;
     }
-    case FS_FAMILY_BOTTLENECK: {
-        const fs_bottleneck_params *p = &n->p.bottleneck;
-        snprintf(text, size, "bottleneck %dx%dx%d %d s%d %dx%dx%d%s", p->in.h, p->in.w, p->in.c, p->expand.n,
-                 p->dw.stride, p->out.h, p->out.w, p->out.c, p->residual.data ? " add" : "");
+    case FS_FAMILY_BOTTLENECK:
+    case FS_FAMILY_BOTTLENECK_CLUSTER: {
+        const bool clusters = n->family == FS_FAMILY_BOTTLENECK_CLUSTER;
+        const fs_bottleneck_params *p = clusters ? &n->p.bottleneck_cluster.block : &n->p.bottleneck;
+        snprintf(text, size, "bottleneck%s %dx%dx%d %d s%d %dx%dx%d%s", clusters ? " cluster" : "", p->in.h, p->in.w,
+                 p->in.c, p->expand.n, p->dw.stride, p->out.h, p->out.w, p->out.c, p->residual.data ? " add" : "");
         break;
     }
     case FS_FAMILY_EXPAND_DW: {

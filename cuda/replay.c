@@ -114,12 +114,14 @@ void fs_replay_close(fs_replay *replay) {
 }
 
 static bool same_launch(const fs_launch *a, const fs_launch *b) {
-    return a->kernel == b->kernel && a->block == b->block && a->shared == b->shared &&
+    return a->kernel == b->kernel && a->block == b->block && a->shared == b->shared && a->cluster == b->cluster &&
            memcmp(a->grid, b->grid, sizeof a->grid) == 0 && a->params_bytes == b->params_bytes &&
            memcmp(a->params.bytes, b->params.bytes, a->params_bytes) == 0;
 }
 
+// Clusters are an attribute of the node, which stays: what depends on the frame has none.
 static fs_status exchange(cudaGraphExec_t exec, cudaGraphNode_t node, const fs_launch *launch) {
+    if (launch->cluster) return fs_fail(FS_ERR_INTERNAL, "'%s' cannot be exchanged in a graph", launch->name);
     void *arguments[1] = {(void *)(uintptr_t)launch->params.bytes};
     // The runtime declares the entry as void *, and only compares it.
     struct cudaKernelNodeParams params = {.func = (void *)(uintptr_t)launch->kernel,

@@ -1,5 +1,6 @@
 // The fused routes of steps: several layers in one kernel each, beside the way layer by layer.
 #include "cuda/builder.h"
+#include "cuda/run.h"
 
 // A route that was just built is kept when a kernel takes each of its nodes; else its nodes are dropped. When
 // measuring, and without an engine's device, all are kept: they take no memory.
@@ -8,7 +9,8 @@ static void close_route(fs_builder *b, int step, int first_node) {
         fs_launch launch;
         fs_node probe = b->nodes->node[i];
         if (probe.family == FS_FAMILY_STEM_DS) probe.p.stem_ds.stem.pixel = probe.p.stem_ds.stem.channels;
-        if (fs_node_launch(&probe, b->engine->device.sm, 0, &launch)) continue;
+        if (fs_node_launch(&probe, b->engine->device.sm, 0, &launch) && (b->base == NULL || fs_run_fits(&launch)))
+            continue;
         b->nodes->count = first_node;
         return;
     }
@@ -95,7 +97,7 @@ static void add_fused_ltd(fs_builder *b, int index, const fs_step *step, bool pa
 }
 
 // The expanded channels split over blocks, for maps of fewer tiles than the GPU has multiprocessors: elsewhere the
-// partial sums would only cost.
+// partial sums would only cost. In two launches, and, where the GPU has clusters, in one.
 static void add_split_bottleneck(fs_builder *b, int index, fs_map in, fs_map residual, fs_map out, const fs_op *expand,
                                  const fs_op *dw, const fs_op *project) {
     enum { TILE = 8 };
@@ -104,13 +106,18 @@ static void add_split_bottleneck(fs_builder *b, int index, fs_map in, fs_map res
     const int splits = fs_bottleneck_splits(wide.n, &out, processors);
     const long long tiles = (long long)((out.h + TILE - 1) / TILE) * ((out.w + TILE - 1) / TILE);
     if (splits == 0 || tiles >= processors) return;
-    const int first = begin_route(b);
+    int first = begin_route(b);
     float *partial = fs_build_scratch(b, fs_bottleneck_split_floats(&out, splits) * sizeof(float));
     const fs_fused_pw narrow = fused_pw(b, project, false);
     fs_build_node(b, FS_FAMILY_BOTTLENECK_SPLIT, index)->p.bottleneck_split =
         (fs_bottleneck_split_params){{in, wide, fused_dw(b, dw, true), narrow, (fs_map){0}, out}, partial, splits};
     fs_build_node(b, FS_FAMILY_BOTTLENECK_SUM, index)->p.bottleneck_sum =
         (fs_bottleneck_sum_params){partial, splits, narrow.bias, residual, out};
+    close_route(b, index, first);
+
+    first = begin_route(b);
+    fs_build_node(b, FS_FAMILY_BOTTLENECK_CLUSTER, index)->p.bottleneck_cluster =
+        (fs_bottleneck_cluster_params){{in, wide, fused_dw(b, dw, true), narrow, residual, out}, splits};
     close_route(b, index, first);
 }
 

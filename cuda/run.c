@@ -16,17 +16,40 @@ fs_status fs_run_allow(const fs_launch *launch) {
     return fs_cuda_status(error, "loading a kernel");
 }
 
+// A capture keeps the attributes in the graph's node.
+static cudaLaunchConfig_t configure(const fs_launch *launch, bool early, cudaStream_t stream,
+                                    cudaLaunchAttribute attributes[2]) {
+    unsigned count = 0;
+    if (early)
+        attributes[count++] = (cudaLaunchAttribute){.id = cudaLaunchAttributeProgrammaticStreamSerialization,
+                                                    .val.programmaticStreamSerializationAllowed = 1};
+    if (launch->cluster)
+        attributes[count++] =
+            (cudaLaunchAttribute){.id = cudaLaunchAttributeClusterDimension, .val.clusterDim = {launch->cluster, 1, 1}};
+    return (cudaLaunchConfig_t){.attrs = attributes,
+                                .numAttrs = count,
+                                .gridDim = {launch->grid[0], launch->grid[1], launch->grid[2]},
+                                .blockDim = {launch->block, 1, 1},
+                                .dynamicSmemBytes = launch->shared,
+                                .stream = stream};
+}
+
+bool fs_run_fits(const fs_launch *launch) {
+    if (launch->cluster == 0) return true;
+    cudaLaunchAttribute attributes[2];
+    const cudaLaunchConfig_t config = configure(launch, false, NULL, attributes);
+    int clusters = 0;
+    if (fs_run_allow(launch) != FS_OK) return false;
+    if (cudaOccupancyMaxActiveClusters(&clusters, launch->kernel, &config) != cudaSuccess) clusters = 0;
+    cudaGetLastError();
+    return clusters > 0;
+}
+
 fs_status fs_run_node(const fs_runner *runner, const fs_node *node, const fs_launch *launch, bool early,
                       cudaStream_t stream) {
     if (node->plan) return fs_cudnn_run(runner->handle, node->plan, stream);
-    cudaLaunchAttribute overlap = {.id = cudaLaunchAttributeProgrammaticStreamSerialization,
-                                   .val.programmaticStreamSerializationAllowed = 1};
-    const cudaLaunchConfig_t config = {.attrs = &overlap,
-                                       .numAttrs = runner->early && early ? 1 : 0,
-                                       .gridDim = {launch->grid[0], launch->grid[1], launch->grid[2]},
-                                       .blockDim = {launch->block, 1, 1},
-                                       .dynamicSmemBytes = launch->shared,
-                                       .stream = stream};
+    cudaLaunchAttribute attributes[2];
+    const cudaLaunchConfig_t config = configure(launch, runner->early && early, stream, attributes);
     // The runtime copies the parameters and writes none.
     void *arguments[1] = {(void *)(uintptr_t)launch->params.bytes};
     const cudaError_t error = cudaLaunchKernelExC(&config, launch->kernel, arguments);

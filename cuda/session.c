@@ -171,6 +171,7 @@ static fs_status choose_tactics(fs_cuda_session *s, const fs_session_config *con
             fs_nodes_take(&s->nodes, i, route);
         }
     }
+    for (int i = 0; i < s->plan->program.steps; i++) s->plan->launches[i] = fs_nodes_launches(&s->nodes, i);
     for (int i = 0; i < s->nodes.count; i++) {
         const fs_node *n = &s->nodes.node[i];
         if (!fs_nodes_active(&s->nodes, i)) continue;
@@ -252,7 +253,7 @@ static fs_status capture(fs_cuda_session *s) {
     if (s->runner.handle) {
         for (int i = 0; i < s->nodes.count; i++)
             if (s->nodes.node[i].plan && fs_nodes_active(&s->nodes, i))
-                FS_TRY(fs_run_node(&s->runner, &s->nodes.node[i], NULL, false, s->own));
+                FS_TRY(fs_run_node(&s->runner, &s->nodes.node[i], &s->launch[i], false, s->own));
         FS_CUDA(cudaStreamSynchronize(s->own), "running cuDNN for the first time");
     }
     FS_TRY(fs_capture_take(&s->runner, &s->nodes, s->launch, &binding, s->own, &s->capture));

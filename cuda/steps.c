@@ -44,14 +44,44 @@ static int layers_of(const fs_program *program, const fs_step *step) {
     return layers;
 }
 
-int fs_steps_launches(const fs_program *program, const fs_step *step, fs_precision precision) {
+// Tiles of 8 x 8 outputs for less than half of the GPU's multiprocessors.
+static bool is_small(const fs_tensor *out, int processors) {
+    enum { TILE = 8 * 8 };
+    return out->h * out->w / TILE < processors / 2;
+}
+
+// Of a bottleneck by its first route.
+static int bottleneck_launches(const fs_program *program, const fs_step *step, int sm, int processors) {
+    const fs_graph *g = &program->graph;
+    const fs_tensor *in = &g->tensor[step->in[0]], *out = &g->tensor[step->out];
+    int stride = 1;
+    for (int i = 0; i < step->ops; i++)
+        if (fs_step_op(program, step, i)->kind == FS_OP_DWCONV) stride = fs_step_op(program, step, i)->stride;
+    fs_bottleneck_cluster_params p = {
+        .block = {.in = {NULL, in->h, in->w, in->c, in->c},
+                  .expand = {.n = g->tensor[fs_step_op(program, step, 0)->out].c, .relu = true},
+                  .dw = {.relu = true, .stride = stride},
+                  .project = {.n = out->c},
+                  .out = {NULL, out->h, out->w, out->c, out->c}}};
+    p.splits = fs_bottleneck_splits(p.block.expand.n, &p.block.out, processors);
+    fs_launch launch;
+    const bool one = is_small(out, processors) ? fs_launch_bottleneck_cluster(&p, sm, 0, &launch)
+                                               : fs_launch_bottleneck(&p.block, sm, 0, &launch);
+    return one ? 1 : 2;
+}
+
+int fs_steps_launches(const fs_program *program, const fs_step *step, fs_precision precision,
+                      const fs_roofline *machine) {
     const bool fused = precision == FS_FP16;
+    if (machine == NULL || machine->sm == 0) machine = fs_roofline_find("h100");
     switch (step->kind) {
     case FS_STEP_PPM: // partial sums, folded cells, output; else: partial sums, cells, branches, up, convolution
         return fused && fs_step_op(program, step, PYRAMID_OPS - 2)->kernel == 1 ? 3 : 5;
     case FS_STEP_FFM: return fused ? 1 : 2; // else: upsample and depthwise, one GEMM over both branches
-    case FS_STEP_DSCONV:
-    case FS_STEP_BOTTLENECK: return fused ? 1 : layers_of(program, step);
+    case FS_STEP_BOTTLENECK:
+        if (fused) return bottleneck_launches(program, step, machine->sm, machine->processors);
+        return layers_of(program, step);
+    case FS_STEP_DSCONV: return fused ? 1 : layers_of(program, step);
     case FS_STEP_LTD:
     case FS_STEP_CLASSIFIER: return fused ? layers_of(program, step) / 2 : layers_of(program, step); // 3 or 5 layers
     default: return 1;
@@ -69,6 +99,13 @@ bool fs_nodes_reads(const fs_node *node) {
     return node->family == FS_FAMILY_STEM || node->family == FS_FAMILY_NORMALISE || node->family == FS_FAMILY_STEM_DS;
 }
 
+int fs_nodes_launches(const fs_nodes *nodes, int step) {
+    int launches = 0;
+    for (int i = 0; i < nodes->count; i++)
+        launches += nodes->node[i].step == step && nodes->node[i].route != FS_EVERY_ROUTE && fs_nodes_active(nodes, i);
+    return launches;
+}
+
 void fs_nodes_take(fs_nodes *nodes, int step, int route) {
     nodes->route[step] = route;
     for (int i = 0; i < nodes->count; i++)
@@ -76,12 +113,10 @@ void fs_nodes_take(fs_nodes *nodes, int step, int route) {
 }
 
 int fs_steps_first_route(const fs_nodes *nodes, const fs_plan *plan, int processors, int step) {
-    enum { TILE = 8 * 8 };
     const fs_step *s = &plan->program.step[step];
-    const fs_tensor *out = &plan->program.graph.tensor[s->out];
-    const bool few_tiles = out->h * out->w / TILE < processors / 2;
     const int last = nodes->routes[step] - 1;
-    return s->kind == FS_STEP_BOTTLENECK && last > 1 && !few_tiles ? 1 : last;
+    const bool whole = s->kind == FS_STEP_BOTTLENECK && !is_small(&plan->program.graph.tensor[s->out], processors);
+    return whole && last > 1 ? 1 : last;
 }
 
 // ---- Building ----

@@ -24,12 +24,16 @@ typedef struct fs_nodes {
     size_t scratch, tables;
 } fs_nodes;
 
-// Whether the kernels run a step as one, and how many launches it takes by its most fused route.
+// Whether the kernels run a step as one, and how many launches it takes where no route is timed, on a machine (NULL: an
+// H100).
 bool fs_steps_supports(const fs_program *program, const fs_step *step);
-int fs_steps_launches(const fs_program *program, const fs_step *step, fs_precision precision);
+int fs_steps_launches(const fs_program *program, const fs_step *step, fs_precision precision,
+                      const fs_roofline *machine);
 
 // Whether a node belongs to its step's chosen route.
 bool fs_nodes_active(const fs_nodes *nodes, int index);
+// Kernels of a step by its chosen route, without those that a frame may do without.
+int fs_nodes_launches(const fs_nodes *nodes, int step);
 // Chooses a route for a step, and finds the reader again.
 void fs_nodes_take(fs_nodes *nodes, int step, int route);
 // The route of a step where none is timed: the most fused one, but for bottlenecks of fewer tiles than the GPU has

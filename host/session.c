@@ -36,14 +36,17 @@ void fscnn_frame_init(fscnn_frame *frame, fscnn_format format, int32_t width, in
     frame->plane[0] = pixels;
 }
 
-// The plan of an engine (`state` NULL: of one that was only chosen) for a network size; 0 means the default.
-static fs_status build_plan(const fscnn_engine *e, int width, int height, fs_plan *plan) {
+// The plan of an engine (`state` NULL: of one that was only chosen) for a network size; 0 means the default. `machine`
+// NULL: the backend's own, which a roofline of another kind of machine is as well.
+static fs_status build_plan(const fscnn_engine *e, int width, int height, const char *machine, fs_plan *plan) {
     const fs_plan_options options = {.precision = e->precision,
                                      .rewrites_off = e->rewrites_off,
                                      .channel_multiple = e->backend->channel_multiple,
                                      .supports = e->backend->supports,
                                      .supports_user = e->state,
-                                     .launches = e->backend->launches};
+                                     .launches = e->backend->launches,
+                                     .launches_on = e->backend->launches_on,
+                                     .machine = fs_roofline_find(machine ? machine : e->backend->roofline)};
     return fs_plan_build(plan, &e->model, height ? height : 1024, width ? width : 2048, &options);
 }
 
@@ -83,7 +86,7 @@ static fs_status open_session(fscnn_session *s, const fscnn_session_options *o) 
     s->in_flight = o->in_flight ? o->in_flight : 2;
     s->plan = fs_calloc(1, sizeof *s->plan);
     if (s->plan == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for the plan");
-    FS_TRY(build_plan(e, o->width, o->height, s->plan));
+    FS_TRY(build_plan(e, o->width, o->height, NULL, s->plan));
     s->done = o->done, s->done_user = o->done_user;
     const fs_session_config config = {.threads = o->threads,
                                       .in_flight = s->in_flight,
@@ -355,7 +358,7 @@ static fs_status describe(const char *weights, const fscnn_engine_options *engin
     e->model = bound.model;
     fs_weights_free(&bound);
     FS_TRY(fits);
-    FS_TRY(build_plan(e, o->width, o->height, plan));
+    FS_TRY(build_plan(e, o->width, o->height, device, plan));
     return print_plan(plan, format, device ? device : e->backend->roofline, text);
 }
 

@@ -119,6 +119,9 @@ typedef struct fs_backend {
     bool (*supports)(void *user, const fs_program *program, const fs_step *step);
     // Kernels that a step consists of: what the roofline's cost of a launch is multiplied by.
     int (*launches)(const fs_program *program, const fs_step *step, fs_precision precision);
+    // Instead, where that depends on the machine (NULL: `roofline`). A session that knows better corrects its plan.
+    int (*launches_on)(const fs_program *program, const fs_step *step, fs_precision precision,
+                       const fs_roofline *machine);
 
     // Copies what it needs of `weights`.
     fs_status (*engine_open)(const fs_weights *weights, const fs_engine_config *config, void **engine);

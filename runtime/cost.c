@@ -28,16 +28,16 @@ void fs_plan_cost(fs_plan *plan) {
 // the others, and 3 us for the small cores of Orin. "cpu": the best rates that this network's layers reach with
 // oneDNN 2.6.3 on two cores of an AVX-512 server with VNNI and BF16 (fp32 and bf16 measured, int8 extrapolated);
 // bandwidth is that of two cores. "cpu-avx2": two cores with 8-wide fp32; 16-bit types are widened to fp32 there, int8
-// multiplies without VNNI. CPU launch: an assumed barrier between threads.
+// multiplies without VNNI. CPU launch: an assumed barrier between threads. Last: compute capability, multiprocessors.
 static const fs_roofline devices[] = {
-    {"h100", "NVIDIA H100 SXM, nominal", 66.9e12, 989.4e12, 1978.9e12, 3.35e12, 1.3e-6},
-    {"h200", "NVIDIA H200 SXM, nominal", 66.9e12, 989.4e12, 1978.9e12, 4.8e12, 1.3e-6},
-    {"a100", "NVIDIA A100 SXM 80 GB, nominal", 19.5e12, 312e12, 624e12, 2.039e12, 1.3e-6},
-    {"rtx4090", "NVIDIA GeForce RTX 4090, nominal", 82.6e12, 165.2e12, 660.6e12, 1.008e12, 1.3e-6},
-    {"t4", "NVIDIA T4, nominal", 8.1e12, 65e12, 130e12, 0.32e12, 1.3e-6},
-    {"orin", "NVIDIA Jetson AGX Orin 64 GB, nominal", 5.3e12, 42.5e12, 85e12, 0.2048e12, 3e-6},
-    {"cpu", "2 AVX-512 cores with VNNI and BF16, rates reached by oneDNN", 465e9, 955e9, 1800e9, 30e9, 2e-6},
-    {"cpu-avx2", "2 AVX2 cores, nominal", 200e9, 200e9, 400e9, 25e9, 2e-6},
+    {"h100", "NVIDIA H100 SXM, nominal", 66.9e12, 989.4e12, 1978.9e12, 3.35e12, 1.3e-6, 90, 132},
+    {"h200", "NVIDIA H200 SXM, nominal", 66.9e12, 989.4e12, 1978.9e12, 4.8e12, 1.3e-6, 90, 132},
+    {"a100", "NVIDIA A100 SXM 80 GB, nominal", 19.5e12, 312e12, 624e12, 2.039e12, 1.3e-6, 80, 108},
+    {"rtx4090", "NVIDIA GeForce RTX 4090, nominal", 82.6e12, 165.2e12, 660.6e12, 1.008e12, 1.3e-6, 89, 128},
+    {"t4", "NVIDIA T4, nominal", 8.1e12, 65e12, 130e12, 0.32e12, 1.3e-6, 75, 40},
+    {"orin", "NVIDIA Jetson AGX Orin 64 GB, nominal", 5.3e12, 42.5e12, 85e12, 0.2048e12, 3e-6, 87, 16},
+    {"cpu", "2 AVX-512 cores with VNNI and BF16, rates reached by oneDNN", 465e9, 955e9, 1800e9, 30e9, 2e-6, 0, 0},
+    {"cpu-avx2", "2 AVX2 cores, nominal", 200e9, 200e9, 400e9, 25e9, 2e-6, 0, 0},
 };
 
 const fs_roofline *fs_roofline_find(const char *name) {

@@ -58,6 +58,11 @@ static void place_tensors(fs_plan *plan, int channel_multiple) {
     plan->place[graph->logits].last = program->steps - 1;
 }
 
+static int launches_of(const fs_plan *plan, const fs_step *step, const fs_plan_options *options) {
+    if (options->launches_on) return options->launches_on(&plan->program, step, plan->precision, options->machine);
+    return options->launches ? options->launches(&plan->program, step, plan->precision) : 1;
+}
+
 fs_status fs_plan_build(fs_plan *plan, const fs_model *model, int height, int width, const fs_plan_options *options) {
     enum { MAX_MULTIPLE = 1024 };
     if (options->precision < FS_FP32 || options->precision > FS_INT8)
@@ -74,8 +79,7 @@ fs_status fs_plan_build(fs_plan *plan, const fs_model *model, int height, int wi
     memset(plan->kernels, 0, sizeof plan->kernels);
     memset(plan->tactic, 0, sizeof plan->tactic);
     for (int s = 0; s < plan->program.steps; s++)
-        plan->launches[s] =
-            options->launches ? options->launches(&plan->program, &plan->program.step[s], plan->precision) : 1;
+        plan->launches[s] = launches_of(plan, &plan->program.step[s], options);
     place_tensors(plan, options->channel_multiple > 0 ? options->channel_multiple : 1);
     fs_memory_plan(plan, options->no_reuse);
     fs_plan_cost(plan);

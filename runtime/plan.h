@@ -38,6 +38,16 @@ typedef struct fs_plan {
     char tactic[FS_MAX_OPS][FS_NAME]; // by step, set by the backend when it has chosen; "" before
 } fs_plan;
 
+// A named machine for the roofline. flops per second at `precision`, bytes per second, seconds per launch.
+typedef struct fs_roofline {
+    const char *name;        // "h100"
+    const char *description; // "NVIDIA H100 SXM, nominal"
+    double fp32, half, int8; // operations per second (2 per multiply-add), dense; half: bf16/fp16
+    double bandwidth;        // bytes per second
+    double launch;           // seconds per dependent launch inside a replayed graph; CPU: per step barrier
+    int sm, processors;      // GPUs: 90 for compute capability 9.0; multiprocessors
+} fs_roofline;
+
 typedef struct fs_plan_options {
     fs_precision precision;  // a concrete one
     unsigned rewrites_off;   // mask of fs_rewrites
@@ -45,7 +55,11 @@ typedef struct fs_plan_options {
     int channel_multiple;    // channel_stride is rounded up to it; 0 means 1
     fs_supports_fn supports; // NULL accepts all
     void *supports_user;
-    int (*launches)(const fs_program *program, const fs_step *step, fs_precision precision); // NULL: one a step
+    // See fs_backend; both NULL: one a step.
+    int (*launches)(const fs_program *program, const fs_step *step, fs_precision precision);
+    int (*launches_on)(const fs_program *program, const fs_step *step, fs_precision precision,
+                       const fs_roofline *machine);
+    const fs_roofline *machine; // NULL: none in particular
 } fs_plan_options;
 
 // Builds graph, steps, memory plan and costs. The frame and the labels are the caller's and not placed.
@@ -58,14 +72,6 @@ void fs_memory_plan(fs_plan *plan, bool no_reuse);
 // output once; what stays inside costs nothing.
 void fs_plan_cost(fs_plan *plan);
 
-// A named machine for the roofline. flops per second at `precision`, bytes per second, seconds per launch.
-typedef struct fs_roofline {
-    const char *name;        // "h100"
-    const char *description; // "NVIDIA H100 SXM, nominal"
-    double fp32, half, int8; // operations per second (2 per multiply-add), dense; half: bf16/fp16
-    double bandwidth;        // bytes per second
-    double launch;           // seconds per dependent launch inside a replayed graph; CPU: per step barrier
-} fs_roofline;
 // NULL when unknown; fs_roofline_names() lists them, comma-separated.
 const fs_roofline *fs_roofline_find(const char *name);
 const char *fs_roofline_names(void);

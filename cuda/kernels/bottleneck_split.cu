@@ -2,9 +2,8 @@
 //
 // Why: at 1/32 size there are 32 tiles of 8 x 8 outputs, which would leave three quarters of a large GPU idle. The
 // expanded channels are what there is to spread, and a sum over them can be cut.
-// Algorithm: a block takes a tile and a share of E, three or six units of 32 channels, a warp each: expansion and
-// depthwise as in expand.cuh, one barrier, then the share's part of the projection, 16 pixels x 32 channels a warp at a
-// time, left as floats in scratch memory. The second kernel adds the shares of a pixel in their order, bias and
+// Algorithm: a block takes a tile and a share of E (bottleneck_share.cuh) and leaves its part of the projection as
+// floats in scratch memory. The second kernel adds the shares of a pixel in their order, bias and
 // residual, and rounds once. So the bits are the same every time, no block waits for another, and no atomic or fence is
 // needed: the end of the first kernel is what the second waits for.
 //
@@ -15,7 +14,7 @@
 // study's terms for four shares without its exchange between multiprocessors (4.8 to 6.3 us), the scratch (1 to 2 us)
 // and a second, dependent launch (2 us): 8 to 10 us on an H100, against 11.1 to 13.9 us for three launches. Not
 // measured.
-#include "cuda/kernels/expand.cuh"
+#include "cuda/kernels/bottleneck_share.cuh"
 #include "cuda/kernels/pieces.cuh"
 
 namespace {
@@ -25,85 +24,30 @@ struct SplitArgs {
     int tiles_x;
 };
 
-// Weights of one unit of E for this lane's column of each of four tiles of eight channels. Column c of tile j is
-// channel 8 (c / 2) + 2 j + c % 2, so that a lane ends with eight neighbours.
-FS_DEVICE void load_project(uint4 (&w)[4], const fs_fused_pw &project, int e, int n0, int unit, int lane) {
-    const int g = lane / 4, t = lane % 4;
-    const __half *from =
-        static_cast<const __half *>(project.weights) + (n0 + g / 2 * 8 + g % 2) * e + unit * 32 + t * 8;
-#pragma unroll
-    for (int j = 0; j < 4; j++) w[j] = *reinterpret_cast<const uint4 *>(from + j * 2 * e);
-}
-
 // As many warps as units in a share.
 template <int cin, int stride> FS_KERNEL(192, 2) bottleneck_split(const FS_PARAM SplitArgs args) {
-    using Tile = fs_expand_tile<cin, stride, cin == 64 ? 5 : 3>;
+    using Tile = fs_share_tile<cin, stride>;
     FS_SHARED_DYNAMIC(unsigned char, shared);
     const fs_bottleneck_params &p = args.p.block;
-    const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-    const int lane = thread % 32, warp = thread / 32, warps = threads / 32;
+    const int lane = static_cast<int>(threadIdx.x) % 32;
     const int tile = static_cast<int>(blockIdx.x) / args.p.splits;
     const int split = static_cast<int>(blockIdx.x) % args.p.splits;
     const int tile_y = tile / args.tiles_x, tile_x = tile % args.tiles_x;
-    unsigned char *const y = shared + Tile::input_bytes;
-    {
-        fs_expand_weights<Tile> weights;
-        fs_expand_load_weights(weights, p.expand, p.dw, split * warps + warp, lane);
-        fs_dependency_wait(); // weights are nobody's output
-        const fs_expand_place place = fs_expand_place_of<Tile>(p.in, tile_y, tile_x);
-        fs_expand_copy_input<Tile>(p.in, place, shared, thread, threads);
-        fs_dependency_release();
-        fs_async_wait<0>();
-        __syncthreads();
-        fs_expand_unit(weights, p.in, place, shared, y + warp * Tile::unit, lane);
-    }
-
-    const int items = p.project.n / 8; // 16 pixels x 32 channels
-    uint4 next[4];
-    if (warp < items) load_project(next, p.project, p.expand.n, warp / 4 * 32, split * warps, lane);
-    __syncthreads(); // Y is complete
-    // This lane's row for ldmatrix: eight channels of Y by eight pixels, their next eight pixels, then the next eight
-    // channels of both.
-    const unsigned char *const row = y + (lane / 16 * 8 + lane % 8) * Tile::pitch;
-#pragma unroll 1
-    for (int item = warp; item < items; item += warps) {
-        const int m0 = item % 4, n0 = item / 4 * 32;
-        const unsigned char *from = row + Tile::y_row(m0 * 2 + lane / 8 % 2);
-        float sum[4][4] = {};
-#pragma unroll 1
-        for (int unit = 0; unit < warps; unit++, from += Tile::unit) {
-            uint4 w[4];
+    const auto store = [&](int item, const float(&sum)[4][4]) {
+        const int m0 = item % 4, n0 = item / 4 * 32, ox = tile_x * 8 + lane / 4;
 #pragma unroll
-            for (int j = 0; j < 4; j++) w[j] = next[j];
-            // One unit ahead, and from the last on to the next item.
-            const bool last = unit + 1 == warps;
-            if (!last || item + warps < items)
-                load_project(next, p.project, p.expand.n, last ? (item + warps) / 4 * 32 : n0,
-                             split * warps + (last ? 0 : unit + 1), lane);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                uint32_t a[4];
-                fs_ldmatrix_x4_transposed(a, from + half * 16 * Tile::pitch);
-#pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    const uint32_t b[2] = {half ? w[j].z : w[j].x, half ? w[j].w : w[j].y};
-                    fs_mma_m16n8k16(sum[j], a, b);
-                }
-            }
-        }
-        const int ox = tile_x * 8 + lane / 4;
-#pragma unroll
-        for (int half = 0; half < 2; half++) { // rows of eight pixels
-            const int oy = tile_y * 8 + m0 * 2 + half;
+        for (int row = 0; row < 2; row++) { // rows of eight pixels
+            const int oy = tile_y * 8 + m0 * 2 + row;
             if (oy >= p.out.h || ox >= p.out.w) continue;
             const long long pixel = (static_cast<long long>(split) * p.out.h + oy) * p.out.w + ox;
             float4 *const to = reinterpret_cast<float4 *>(args.p.partial + pixel * p.project.n + n0 + lane % 4 * 8);
 #pragma unroll
             for (int j = 0; j < 4; j += 2)
                 to[j / 2] =
-                    make_float4(sum[j][half * 2], sum[j][half * 2 + 1], sum[j + 1][half * 2], sum[j + 1][half * 2 + 1]);
+                    make_float4(sum[j][row * 2], sum[j][row * 2 + 1], sum[j + 1][row * 2], sum[j + 1][row * 2 + 1]);
         }
-    }
+    };
+    fs_share<Tile>(p, tile_y, tile_x, split, shared, shared + Tile::input_bytes, store);
 }
 
 constexpr int SUM_THREADS = 128;
@@ -143,19 +87,15 @@ FS_KERNEL(SUM_THREADS, 8) bottleneck_sum(const FS_PARAM fs_bottleneck_sum_params
     fs_store_piece<__half, 8>(static_cast<__half *>(p.out.data) + pixel * p.out.pitch + n, v);
 }
 
-long long tiles_of(const fs_map &out) {
-    return static_cast<long long>(fs_blocks(out.w, 8)) * fs_blocks(out.h, 8);
-}
-
 // Warps of a block, which are the units of a share: the first that divides E.
 constexpr int WARPS[] = {6, 3};
 
 template <int cin, int stride> void launch(SplitArgs args, int warps, fs_launch *launch) {
-    using Tile = fs_expand_tile<cin, stride, cin == 64 ? 5 : 3>;
+    using Tile = fs_share_tile<cin, stride>;
     args.tiles_x = static_cast<int>(fs_blocks(args.p.block.out.w, 8));
     fs_launch_fill(launch, FS_ENTRY((bottleneck_split<cin, stride>)),
                    warps == 3 ? "bottleneck_split 8x8x96" : "bottleneck_split 8x8x192",
-                   static_cast<unsigned>(tiles_of(args.p.block.out) * args.p.splits), 1, 1,
+                   fs_share_tiles(args.p.block.out) * static_cast<unsigned>(args.p.splits), 1, 1,
                    static_cast<unsigned>(warps * 32), static_cast<unsigned>(Tile::input_bytes + warps * Tile::unit),
                    args);
 }
@@ -167,7 +107,7 @@ int fs_bottleneck_splits(int expanded, const fs_map *out, int processors) {
     for (int warps : WARPS) {
         if (expanded <= 0 || expanded % (warps * 32)) continue;
         splits = expanded / (warps * 32);
-        if (3 * splits * tiles_of(*out) >= 2 * static_cast<long long>(processors)) break;
+        if (3LL * splits * fs_share_tiles(*out) >= 2LL * processors) break;
     }
     return splits;
 }
@@ -179,21 +119,18 @@ size_t fs_bottleneck_split_floats(const fs_map *out, int splits) {
 
 bool fs_launch_bottleneck_split(const fs_bottleneck_split_params *p, int sm, int variant, fs_launch *out) {
     const fs_bottleneck_params &block = p->block;
-    if (variant != 0 || !fs_expand_takes(block.in, block.expand, block.dw, block.out)) return false;
-    if (block.project.relu || block.out.c != block.project.n || block.project.n % 32 || p->splits < 1) return false;
-    const int units = block.expand.n / 32, warps = units / p->splits;
-    if (warps * p->splits != units || (warps != 3 && warps != 6)) return false;
-    if (tiles_of(block.out) * p->splits > 0x7fffffff) return false;
+    const int warps = fs_share_warps(block, p->splits);
+    if (variant != 0 || !warps) return false;
     const SplitArgs args = {*p, 0};
     fs_launch filled;
-    if (block.dw.stride == 1) {
-        if (block.in.c == 64) launch<64, 1>(args, warps, &filled);
-        if (block.in.c == 96) launch<96, 1>(args, warps, &filled);
-        if (block.in.c == 128) launch<128, 1>(args, warps, &filled);
-    } else {
-        if (block.in.c != 64) return false; // the network has no other, and their tiles are large
+    if (block.dw.stride == 2)
         launch<64, 2>(args, warps, &filled);
-    }
+    else if (block.in.c == 64)
+        launch<64, 1>(args, warps, &filled);
+    else if (block.in.c == 96)
+        launch<96, 1>(args, warps, &filled);
+    else
+        launch<128, 1>(args, warps, &filled);
     if (filled.shared > fs_shared_limit(sm)) return false;
     *out = filled;
     return true;

@@ -93,6 +93,19 @@ typedef struct fs_bottleneck_sum_params {
 } fs_bottleneck_sum_params;
 bool fs_launch_bottleneck_sum(const fs_bottleneck_sum_params *p, int sm, int variant, fs_launch *launch);
 
+// ---- bottleneck_cluster.cu: the same in one launch: the shares are added up inside clusters of blocks, sm_90 and up
+// --
+
+// The first with clusters; blocks that every such GPU can run together.
+enum { FS_K_CLUSTER_SM = 90, FS_K_CLUSTER = 8 };
+
+// splits as above, at most FS_K_CLUSTER; project.n at most 512. Variant 1: shares of the other width.
+typedef struct fs_bottleneck_cluster_params {
+    fs_bottleneck_params block;
+    int splits;
+} fs_bottleneck_cluster_params;
+bool fs_launch_bottleneck_cluster(const fs_bottleneck_cluster_params *p, int sm, int variant, fs_launch *launch);
+
 // ---- expand_dw.cu ---------------------------------------------------------------------------------------------------
 
 // A bottleneck's first half: expand -> depthwise into `out` (c = E); a projection by conv.cu follows. For small maps,

@@ -18,6 +18,7 @@ typedef struct fs_launch {
     char name[FS_LAUNCH_NAME]; // "conv f16 128x64"; the tactic's name
     unsigned grid[3], block;   // blocks; threads per block (one dimension)
     unsigned shared;           // dynamic shared memory per block, bytes
+    unsigned cluster;          // blocks of a cluster, along x, sm_90 and up; 0: no clusters
     unsigned params_bytes;
     union {
         unsigned char bytes[FS_LAUNCH_PARAMS];

@@ -1,5 +1,5 @@
 // Inline PTX behind named functions, each with its emulation for the CPU beside it: matrix fragments, matrix multiply,
-// asynchronous copies.
+// asynchronous copies, clusters.
 #ifndef FS_CUDA_KERNELS_PTX_CUH
 #define FS_CUDA_KERNELS_PTX_CUH
 
@@ -146,6 +146,59 @@ template <int left> FS_DEVICE void fs_async_wait() {
 #else
     simt::async_wait(left);
 #endif
+}
+
+// ---- clusters -------------------------------------------------------------------------------------------------------
+//
+// The blocks of a cluster (fs_launch.cluster, sm_90 and up) run at the same time and may read one another's shared
+// memory. Rules, which the SIMT layer checks:
+// 1. Every thread of every block calls arrive and wait, in turn and equally often.
+// 2. A block's memory may be read by others behind a first barrier: before it the block may not have started.
+// 3. A block must not leave while others may read its memory: what they read, they read before a last barrier.
+// Below sm_90 these do nothing; a kernel that uses them is empty there, and never launched.
+
+FS_DEVICE int fs_cluster_rank() {
+#ifndef __CUDACC__
+    return simt::cluster_rank();
+#elif __CUDA_ARCH__ >= 900
+    unsigned rank;
+    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return static_cast<int>(rank);
+#else
+    return 0;
+#endif
+}
+
+// What a thread wrote before it arrives, in whichever memory, is visible behind the wait to all threads of the cluster.
+FS_DEVICE void fs_cluster_arrive() {
+#ifndef __CUDACC__
+    simt::cluster_arrive();
+#elif __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#endif
+}
+
+FS_DEVICE void fs_cluster_wait() {
+#ifndef __CUDACC__
+    simt::cluster_wait();
+#elif __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+
+// What the block of rank `rank` has where `own` is in this block's shared memory. 16-byte aligned.
+FS_DEVICE float4 fs_cluster_load(const float4 *own, int rank) {
+    float4 v = make_float4(0, 0, 0, 0);
+#ifndef __CUDACC__
+    simt::cluster_load(&v, own, rank, sizeof v);
+#elif __CUDA_ARCH__ >= 900
+    unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(own));
+    asm("mapa.shared::cluster.u32 %0, %0, %1;" : "+r"(address) : "r"(rank));
+    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(address));
+#endif
+    return v;
 }
 
 #endif

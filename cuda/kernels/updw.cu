@@ -85,8 +85,6 @@ FS_DEVICE void resize_row(const fs_updw_params &p, unsigned char *tile, int exte
 }
 
 template <typename T, int DILATION, int BLOCKS> FS_KERNEL(THREADS, BLOCKS) updw(const FS_PARAM updw_args a) {
-    fs_dependency_wait();
-    fs_dependency_release();
     constexpr int CHANNELS = PIXEL / static_cast<int>(sizeof(T)), GROUPS = CHANNELS / N;
     constexpr int EXTENT = TILE + 2 * DILATION; // of the tile, pixels a side
     FS_SHARED_DYNAMIC(unsigned char, tile);
@@ -94,26 +92,28 @@ template <typename T, int DILATION, int BLOCKS> FS_KERNEL(THREADS, BLOCKS) updw(
     const int thread = static_cast<int>(threadIdx.x), block = static_cast<int>(blockIdx.x);
     const int first = block % a.chunks * CHANNELS;
     const int x0 = block / a.chunks * TILE, y0 = static_cast<int>(blockIdx.y) * TILE;
+    const int group = thread % GROUPS, strip = thread / GROUPS, channel = first + group * N;
+    float weight[9][N], bias[N];
+    if (channel < out.c) fs_depthwise_weights(weight, bias, a.p.weights, a.p.bias, out.c, channel);
+    fs_dependency_wait(); // weights are nobody's output
+    fs_dependency_release();
 
 #pragma unroll 1
     for (int i = thread; i < EXTENT * 8; i += THREADS) {
         const int piece = i & 3, row = (i >> 2) % EXTENT, half = (i >> 2) / EXTENT;
-        const int channel = first + piece * FS_PIECE<T>;
-        if (channel < out.c)
+        const int resized = first + piece * FS_PIECE<T>;
+        if (resized < out.c)
             resize_row<T>(a.p, tile, EXTENT, y0 - DILATION + row, x0 - DILATION, row, half * EXTENT / 2,
-                          (half + 1) * EXTENT / 2, channel, piece);
+                          (half + 1) * EXTENT / 2, resized, piece);
     }
     __syncthreads();
 
-    const int group = thread % GROUPS, strip = thread / GROUPS, channel = first + group * N;
     // Strips interleave as in depthwise.cu: the outputs of one lie `dilation` apart.
     const int column = strip % (TILE / TX), row = strip / (TILE / TX);
     const int x = column / DILATION * DILATION * TX + column % DILATION;
     const int y = row / DILATION * DILATION * TY + row % DILATION;
     if (row >= TILE / TY || channel >= out.c || x0 + x >= out.w || y0 + y >= out.h) return;
 
-    float weight[9][N], bias[N];
-    fs_depthwise_weights(weight, bias, a.p.weights, a.p.bias, out.c, channel);
     const auto load = [&](int r, int c) {
         const int at = tile_at(y + r * DILATION, x + c * DILATION, EXTENT);
         return fs_load_raw<T, N>(reinterpret_cast<const T *>(tile + at) + group * N);

@@ -172,10 +172,18 @@ bool run(const fs_launch &launch) {
     config.blockDim = {launch.block, 1, 1};
     config.dynamicSmemBytes = launch.shared;
     // As in a frame: from sm_90 on a kernel may start before the one in front of it has ended, see fs_dependency_wait.
-    cudaLaunchAttribute early = {};
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
-    config.attrs = &early, config.numAttrs = sm() >= EARLY_SM ? 1 : 0;
+    cudaLaunchAttribute attributes[2] = {};
+    config.attrs = attributes;
+    if (sm() >= EARLY_SM) {
+        attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attributes[0].val.programmaticStreamSerializationAllowed = 1;
+        config.numAttrs = 1;
+    }
+    if (launch.cluster) {
+        cudaLaunchAttribute &blocks = attributes[config.numAttrs++];
+        blocks.id = cudaLaunchAttributeClusterDimension;
+        blocks.val.clusterDim = {launch.cluster, 1, 1};
+    }
     void *args[] = {const_cast<unsigned char *>(launch.params.bytes)};
     return ok(cudaLaunchKernelExC(&config, launch.kernel, args), "cudaLaunchKernelExC", launch.name) &&
            ok(cudaDeviceSynchronize(), "cudaDeviceSynchronize", launch.name);

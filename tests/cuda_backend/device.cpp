@@ -218,7 +218,7 @@ static void expect_fits(const Generation &g, fs_precision precision, fs_variant 
     fs_plan_options options = {};
     options.precision = precision;
     options.channel_multiple = fs_cuda_backend.channel_multiple;
-    options.supports = fs_cuda_backend.supports, options.launches = fs_cuda_backend.launches;
+    options.supports = fs_cuda_backend.supports, options.launches_on = fs_cuda_backend.launches_on;
     CHECK(fs_plan_build(&plan, &weights.weights.model, height, width, &options) == FS_OK, "%s", fs_error_text());
     CHECK(fs_steps_build(&nodes, static_cast<fs_cuda_engine *>(engine), &plan, nullptr, nullptr) == FS_OK, "%s",
           fs_error_text());
@@ -250,6 +250,33 @@ static void shared_memory() {
     play(1);
 }
 
+// What a plan says of a machine is what a session does there, step by step; and the number of the whole frame.
+static void planned_launches() {
+    const Weights weights(model_of(FS_PAPER, 19, 3), 1);
+    for (const Generation &g : generations) {
+        play(1, g.sm, g.shared);
+        const fs_roofline machine = {"this", "", 1, 1, 1, 1, 1, g.sm, 132};
+        for (const fs_precision precision : {FS_FP16, FS_FP32})
+            for (const int height : {64, 416, 1024}) { // one tile at 1/32, some, and maps of both kinds
+                Options options;
+                options.precision = precision, options.eager = true;
+                Run run(weights.weights, height, 2 * height, options);
+                CHECK(run.status == FS_OK, "sm_%d: %s", g.sm, fs_error_text());
+                if (run.status != FS_OK) continue;
+                const fs_program &program = run.plan->program;
+                int total = 0;
+                for (int s = 0; s < program.steps; total += run.plan->launches[s++]) {
+                    const int planned = fs_steps_launches(&program, &program.step[s], precision, &machine);
+                    CHECK(planned == run.plan->launches[s], "sm_%d, %s, %d: %d launches of '%s' planned, %d done", g.sm,
+                          fs_precision_name(precision), height, planned, program.step[s].name, run.plan->launches[s]);
+                }
+                if (height == 1024 && precision == FS_FP16 && g.sm >= 80)
+                    CHECK(total == (g.sm >= 90 ? 18 : 24), "sm_%d: %d launches", g.sm, total);
+            }
+    }
+    play(1);
+}
+
 int main(int argc, char **argv) {
     if (!check::begin(argc, argv)) return 77;
     check::test("GPUs that cannot be used", refusals);
@@ -258,6 +285,7 @@ int main(int argc, char **argv) {
     check::test("weights beyond half precision", large_weights);
     check::test("too little memory", too_little_memory);
     check::test("every generation computes the same", same_labels);
+    check::test("planned launches", planned_launches);
     check::test("no kernel asks for more shared memory than there is", shared_memory);
     return check::finish();
 }

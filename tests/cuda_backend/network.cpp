@@ -32,7 +32,7 @@ static fs_status open(Run &run, const fs_weights &weights, int height, int width
     plan_options.no_reuse = o.no_reuse;
     plan_options.channel_multiple = fs_cuda_backend.channel_multiple;
     plan_options.supports = fs_cuda_backend.supports;
-    plan_options.launches = fs_cuda_backend.launches;
+    plan_options.launches_on = fs_cuda_backend.launches_on;
     FS_TRY(fs_plan_build(run.plan, &weights.model, height, width, &plan_options));
     fs_session_config config = {};
     config.in_flight = o.in_flight, config.tune = o.tune, config.eager = o.eager, config.stream = o.stream;

@@ -40,7 +40,8 @@ struct Work {
     void (*library)(const void *) = nullptr; // sim_enqueue instead of entry
     unsigned grid[3] = {1, 1, 1}, block = 1, shared = 0;
     std::vector<unsigned char> params;
-    bool early = false; // may start before what is in front of it has ended
+    bool early = false;   // may start before what is in front of it has ended
+    unsigned cluster = 0; // blocks of a cluster, 0: none
     // copy and memset; rows of width bytes
     unsigned char *target = nullptr;
     const unsigned char *source = nullptr;

@@ -134,7 +134,12 @@ cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode
         Work work;
         const cudaError_t error = make_kernel("cudaGraphExecKernelNodeSetParams", params->func, params->gridDim,
                                               params->blockDim, params->sharedMemBytes, params->kernelParams, work);
-        work.early = item->work.early; // an edge of the graph, which stays
+        work.early = item->work.early;     // an edge of the graph, which stays
+        work.cluster = item->work.cluster; // an attribute of the node, which stays
+        if (error == cudaSuccess && work.cluster && work.grid[0] % work.cluster) {
+            misuse("cudaGraphExecKernelNodeSetParams: clusters of %u in a grid of %u", work.cluster, work.grid[0]);
+            return cudaErrorInvalidClusterSize;
+        }
         if (error == cudaSuccess) item->work = std::move(work);
         return error;
     });

@@ -8,6 +8,7 @@
 
 #pragma weak simt_launch
 #pragma weak simt_launch_early
+#pragma weak simt_launch_clusters
 #pragma weak simt_report
 #pragma weak simt_params_bytes
 
@@ -15,7 +16,8 @@ namespace sim {
 namespace {
 
 constexpr size_t DEFAULT_SHARED = 48 << 10;
-constexpr unsigned MAX_THREADS = 1024, MAX_GRID_YZ = 65535;
+constexpr unsigned MAX_THREADS = 1024, MAX_GRID_YZ = 65535, MAX_CLUSTER = 8;
+constexpr int CLUSTER_SM = 90; // the first with clusters
 
 void copy(const Work &work) {
     const unsigned char *source = work.staged.empty() ? work.source : work.staged.data();
@@ -39,10 +41,47 @@ cudaError_t run_kernel(const Work &work) {
         work.library(work.params.data());
         return cudaSuccess;
     }
+    const void *params = work.params.data();
     const auto launch = work.early ? simt_launch_early : simt_launch;
-    if (launch(work.entry, work.grid, work.block, work.shared, work.params.data()) == 0) return cudaSuccess;
+    const int failed = work.cluster ? simt_launch_clusters(work.entry, work.grid, work.block, work.shared, params,
+                                                           work.cluster, work.early)
+                                    : launch(work.entry, work.grid, work.block, work.shared, params);
+    if (!failed) return cudaSuccess;
     misuse("kernel fault: %s", simt_report ? simt_report() : "");
     return cudaErrorLaunchFailure;
+}
+
+// The blocks of a cluster in this configuration; 0: it has none. `early`: whether it may start early.
+cudaError_t read_attributes(const cudaLaunchConfig_t &config, unsigned *cluster, bool *early) {
+    *cluster = 0, *early = false;
+    for (unsigned i = 0; i < config.numAttrs; ++i) {
+        const cudaLaunchAttributeID id = config.attrs[i].id;
+        const cudaLaunchAttributeValue &value = config.attrs[i].val;
+        if (id == cudaLaunchAttributeProgrammaticStreamSerialization) {
+            // Kernels still run one after another, but each must do its part for the case that they do not.
+            *early = value.programmaticStreamSerializationAllowed != 0;
+            continue;
+        }
+        if (id == cudaLaunchAttributeClusterDimension) {
+            const auto &dim = value.clusterDim;
+            if (state().device.sm < CLUSTER_SM) {
+                misuse("sm_%d has no clusters", state().device.sm);
+                return cudaErrorNotSupported;
+            }
+            if (dim.x == 0 || dim.x > MAX_CLUSTER || dim.y != 1 || dim.z != 1 || config.gridDim.x % dim.x) {
+                misuse("clusters of %ux%ux%u in a grid of %u blocks across", dim.x, dim.y, dim.z, config.gridDim.x);
+                return cudaErrorInvalidClusterSize;
+            }
+            *cluster = dim.x;
+            continue;
+        }
+        if (id == cudaLaunchAttributeIgnore || id == cudaLaunchAttributePriority ||
+            id == cudaLaunchAttributeAccessPolicyWindow)
+            continue; // without effect on results
+        misuse("launch attribute %d is not simulated", static_cast<int>(id));
+        return cudaErrorNotSupported;
+    }
+    return cudaSuccess;
 }
 
 void run_host(Lock &lock, const Work &work) {
@@ -126,26 +165,15 @@ extern "C" {
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *entry, void **args) {
     return api(__func__, PLAIN, [&](Lock &) {
         if (!config) return cudaErrorInvalidValue;
+        Work work;
         bool early = false;
-        for (unsigned i = 0; i < config->numAttrs; ++i) {
-            const cudaLaunchAttributeID id = config->attrs[i].id;
-            if (id == cudaLaunchAttributeProgrammaticStreamSerialization) {
-                // Kernels still run one after another, but each must do its part for the case that they do not.
-                early = config->attrs[i].val.programmaticStreamSerializationAllowed != 0;
-                continue;
-            }
-            if (id == cudaLaunchAttributeIgnore || id == cudaLaunchAttributePriority ||
-                id == cudaLaunchAttributeAccessPolicyWindow)
-                continue; // without effect on results
-            misuse("cudaLaunchKernelExC: launch attribute %d is not simulated", static_cast<int>(id));
-            return cudaErrorNotSupported;
-        }
+        unsigned cluster = 0;
+        if (const cudaError_t error = read_attributes(*config, &cluster, &early)) return error;
         Stream *stream = stream_of("cudaLaunchKernelExC", config->stream);
         if (!stream) return cudaErrorInvalidResourceHandle;
-        Work work;
         const cudaError_t error = make_kernel("cudaLaunchKernelExC", entry, config->gridDim, config->blockDim,
                                               config->dynamicSmemBytes, args, work);
-        work.early = early;
+        work.early = early, work.cluster = cluster;
         return error ? error : submit(*stream, std::move(work));
     });
 }
@@ -225,6 +253,19 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const voi
         const int by_shared = static_cast<int>((state().device.shared_optin + 1024) / (shared + 1024));
         *blocks = by_threads;
         for (const int limit : {by_registers, by_shared, 32}) *blocks = limit < *blocks ? limit : *blocks;
+        return cudaSuccess;
+    });
+}
+
+// As many as multiprocessors, each with one block of its own.
+cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, const void *entry, const cudaLaunchConfig_t *config) {
+    return api(__func__, PLAIN, [&](Lock &) {
+        bool early = false;
+        unsigned cluster = 0;
+        if (!clusters || !config) return cudaErrorInvalidValue;
+        if (!simt_params_bytes || simt_params_bytes(entry) == 0) return cudaErrorInvalidDeviceFunction;
+        if (const cudaError_t error = read_attributes(*config, &cluster, &early)) return error;
+        *clusters = cluster ? state().device.multiprocessors / static_cast<int>(cluster) : 0;
         return cudaSuccess;
     });
 }

@@ -26,6 +26,12 @@ extern "C" int simt_launch(const void *entry, const unsigned *, unsigned, unsign
 extern "C" int simt_launch_early(const void *entry, const unsigned *, unsigned, unsigned, const void *params) {
     return static_cast<const Kernel *>(entry)->run(params);
 }
+static unsigned clusters_launched; // the size of those of the latest launch
+extern "C" int simt_launch_clusters(const void *entry, const unsigned *, unsigned, unsigned, const void *params,
+                                    unsigned cluster, int) {
+    clusters_launched = cluster;
+    return static_cast<const Kernel *>(entry)->run(params);
+}
 extern "C" const char *simt_report(void) {
     return "a planted fault";
 }
@@ -383,6 +389,58 @@ void launches_are_checked() {
     OK(cudaDeviceSynchronize());
 }
 
+// Blocks in clusters: refused where a GPU would, and kept by the node of a graph.
+void clusters_are_kept() {
+    Bench b;
+    AddParams params = {b.device[1], b.device[0], 1, COUNT};
+    void *args[] = {&params};
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension, attribute.val.clusterDim = {3, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = {6, 1, 1}, config.blockDim = {32, 1, 1}, config.stream = b.streams[0];
+    config.attrs = &attribute, config.numAttrs = 1;
+    int clusters = 0;
+    OK(cudaOccupancyMaxActiveClusters(&clusters, &add, &config));
+    CHECK(clusters == 44, "%d clusters of 3 on 132 multiprocessors", clusters);
+
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    cudaGraphNode_t node;
+    size_t nodes = 1;
+    OK(cudaStreamBeginCapture(b.streams[0], cudaStreamCaptureModeThreadLocal));
+    OK(cudaLaunchKernelExC(&config, &add, args));
+    OK(cudaStreamEndCapture(b.streams[0], &graph));
+    OK(cudaGraphGetNodes(graph, &node, &nodes));
+    OK(cudaGraphInstantiate(&exec, graph, 0));
+    cudaKernelNodeParams other = {};
+    other.func = const_cast<Kernel *>(&add), other.gridDim = {9, 1, 1}, other.blockDim = {32, 1, 1};
+    other.kernelParams = args;
+    OK(cudaGraphExecKernelNodeSetParams(exec, node, &other));
+    clusters_launched = 0;
+    OK(cudaGraphLaunch(exec, b.streams[0]));
+    OK(cudaStreamSynchronize(b.streams[0]));
+    CHECK(clusters_launched == 3, "clusters of %u from a graph", clusters_launched);
+
+    b.expected_misuses = 1;
+    other.gridDim.x = 8;
+    FAILS(cudaErrorInvalidClusterSize, cudaGraphExecKernelNodeSetParams(exec, node, &other));
+    OK(cudaGraphExecDestroy(exec));
+    OK(cudaGraphDestroy(graph));
+    for (unsigned size : {0u, 4u, 9u}) {
+        attribute.val.clusterDim.x = size, config.gridDim.x = size == 9 ? 9 : 6;
+        FAILS(cudaErrorInvalidClusterSize, cudaLaunchKernelExC(&config, &add, args));
+    }
+    attribute.val.clusterDim = {2, 1, 2};
+    FAILS(cudaErrorInvalidClusterSize, cudaLaunchKernelExC(&config, &add, args));
+    const int sm = check::sm();
+    sim_device device = {1, 89, nullptr, 0, 0, 0};
+    sim_set_device(&device);
+    attribute.val.clusterDim = {3, 1, 1};
+    FAILS(cudaErrorNotSupported, cudaLaunchKernelExC(&config, &add, args));
+    device.sm = sm;
+    sim_set_device(&device);
+}
+
 void leaks_are_counted() {
     sim_reset(1);
     CHECK(strcmp(sim_report(), "") == 0, "%s", sim_report());
@@ -517,6 +575,7 @@ int main(int argc, char **argv) {
     TEST(calls_fail_on_demand);
     TEST(device_faults_stick);
     TEST(launches_are_checked);
+    TEST(clusters_are_kept);
     TEST(leaks_are_counted);
     TEST(devices_vary);
     return check::finish();

@@ -21,7 +21,7 @@ struct Copies {
     std::vector<Copy> open;
     std::vector<std::vector<Copy>> groups;
 };
-Copies copies[threads_most];
+Copies copies[fibers_most];
 
 void complete(const std::vector<Copy> &group) {
     for (const Copy &copy : group) {
@@ -36,7 +36,10 @@ void complete(const std::vector<Copy> &group) {
 } // namespace
 
 void copies_start() {
-    for (int i = 0; i < block.thread_count; i++) copies[i].open.clear(), copies[i].groups.clear();
+    for (int i = 0; i < block.thread_count; i++) {
+        Copies &own = copies[block.threads[i].slot];
+        own.open.clear(), own.groups.clear();
+    }
 }
 
 void async_copy16(void *to, const void *from, bool valid) {
@@ -51,17 +54,17 @@ void async_copy16(void *to, const void *from, bool valid) {
               place.offset);
     observe_copy_issued(to, from, valid, caller);
     memset(to, 0xff, 16);
-    copies[block.current->index].open.push_back({to, valid ? from : nullptr});
+    copies[block.current->slot].open.push_back({to, valid ? from : nullptr});
 }
 
 void async_commit() {
-    Copies &own = copies[block.current->index];
+    Copies &own = copies[block.current->slot];
     own.groups.push_back(std::move(own.open));
     own.open.clear();
 }
 
 void async_wait(int left) {
-    auto &groups = copies[block.current->index].groups;
+    auto &groups = copies[block.current->slot].groups;
     const int finished = static_cast<int>(groups.size()) - left;
     if (finished <= 0) return;
     for (int i = 0; i < finished; i++) complete(groups[static_cast<size_t>(i)]);

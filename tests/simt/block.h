@@ -1,4 +1,5 @@
 // The block that runs: its threads, where each of them waits, and how a fault ends the run. Internal to the layer.
+// The blocks of a cluster run together and take turns at being `block`.
 #ifndef FS_TESTS_SIMT_BLOCK_H
 #define FS_TESTS_SIMT_BLOCK_H
 
@@ -9,16 +10,19 @@
 
 namespace simt {
 
-constexpr int lanes = 32, threads_most = fibers_most, warps_most = threads_most / lanes;
+constexpr int lanes = 32, threads_most = 1024, warps_most = threads_most / lanes;
+constexpr int cluster_most = 8; // blocks of a cluster, what every GPU that has clusters can run
 
-enum class State : uint8_t { ready, at_barrier, in_collective, done };
+enum class State : uint8_t { ready, at_barrier, in_collective, in_cluster, done };
 
 struct Thread {
     Fiber fiber;
-    int index;
+    int index; // in the block
+    int slot;  // in the cluster
     State state;
-    bool waited; // for the kernels in front of this one
-    Site site;   // of the barrier or collective where it waits
+    bool waited;         // for the kernels in front of this one
+    Site site;           // of the barrier or collective where it waits
+    int arrivals, waits; // at cluster barriers
     // In a collective:
     const Collective *collective;
     uint32_t mask;
@@ -26,7 +30,8 @@ struct Thread {
 };
 
 struct Block {
-    Thread threads[threads_most];
+    int rank; // in the cluster
+    Thread *threads;
     int thread_count, warp_count, done;
     int at_barrier;
     Count barrier_sum, barrier_result;

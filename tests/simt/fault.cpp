@@ -6,6 +6,7 @@
 #include <vector_types.h>
 
 #include "tests/simt/block.h"
+#include "tests/simt/cluster.h"
 #include "tests/simt/place.h"
 #include "tests/simt/simt_run.h"
 
@@ -32,7 +33,9 @@ std::string lanes_text(uint32_t mask) {
 std::string whereabouts(const Thread *thread) {
     if (!thread) return "is not in the block";
     if (thread->state == State::done) return "has left the kernel";
-    const char *in = thread->state == State::at_barrier ? "__syncthreads" : thread->collective->name;
+    const char *in = thread->state == State::at_barrier   ? "__syncthreads"
+                     : thread->state == State::in_cluster ? "fs_cluster_wait"
+                                                          : thread->collective->name;
     return std::string("waits in ") + in + " at " + site_text(thread->site).text;
 }
 
@@ -60,11 +63,21 @@ void fault(const char *format, ...) {
 }
 
 void fault_deadlock() {
-    const Thread *in_barrier = nullptr, *in_collective = nullptr;
+    const Thread *in_barrier = nullptr, *in_collective = nullptr, *in_cluster = nullptr;
     for (int i = 0; i < block.thread_count; i++) {
         const Thread &thread = block.threads[i];
         if (thread.state == State::at_barrier) in_barrier = &thread;
         if (thread.state == State::in_collective) in_collective = &thread;
+        if (thread.state == State::in_cluster) in_cluster = &thread;
+    }
+    if (!in_collective && in_cluster) {
+        if (in_barrier)
+            fault("divergent barrier: thread %d %s, thread %d %s", in_barrier->index, whereabouts(in_barrier).c_str(),
+                  in_cluster->index, whereabouts(in_cluster).c_str());
+        else
+            fault("cluster barrier: %d of %d threads of the cluster have arrived where thread %d %s", cluster.arrived,
+                  cluster.threads, in_cluster->index, whereabouts(in_cluster).c_str());
+        return;
     }
     if (!in_collective) {
         fault("early exit: %d of %d threads left the kernel before the barrier at %s", block.done, block.thread_count,

@@ -14,7 +14,7 @@ struct Fiber {
     void *argument;
 };
 
-constexpr int fibers_most = 1024;
+constexpr int fibers_most = 4096; // of the blocks of a cluster
 
 // Prepares fiber `index` of the pool to run body(argument) from the start, whatever it did before.
 void fiber_prepare(Fiber &fiber, int index, void (*body)(void *), void *argument);

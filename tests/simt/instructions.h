@@ -1,5 +1,5 @@
-// Emulated PTX instructions: matrix fragments, matrix multiply, asynchronous copies. cuda/kernels/ptx.cuh has the
-// layouts; fragments.cpp pins them to the PTX ISA.
+// Emulated PTX instructions: matrix fragments, matrix multiply, asynchronous copies, clusters. cuda/kernels/ptx.cuh has
+// the layouts; fragments.cpp pins them to the PTX ISA.
 #ifndef FS_TESTS_SIMT_INSTRUCTIONS_H
 #define FS_TESTS_SIMT_INSTRUCTIONS_H
 
@@ -19,6 +19,13 @@ void async_wait(int left);
 // griddepcontrol.wait and .launch_dependents.
 void dependency_wait();
 void dependency_release();
+
+// Clusters: %cluster_ctarank, barrier.cluster, and loads from the shared memory of the block of that rank, from where
+// `own` is in this block's.
+int cluster_rank();
+void cluster_arrive();
+void cluster_wait();
+void cluster_load(void *to, const void *own, int rank, unsigned bytes);
 
 } // namespace simt
 

@@ -52,6 +52,50 @@ void launches_refused() {
     EXPECT(simt_launch(entry, one, 32, 240000, &params) && strstr(simt_report(), "shared"), "%s", simt_report());
 }
 
+// ---- clusters
+// ------------------------------------------------------------------------------------------------------------
+
+// Every thread adds up what all blocks of its cluster have, in static and in dynamic memory.
+FS_KERNEL(40, 1) add_cluster(const FS_PARAM int_params p) {
+    FS_SHARED(float4, given, [40]);
+    FS_SHARED_DYNAMIC(float4, more);
+    const unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    const auto value = static_cast<float>(block * 40 + threadIdx.x);
+    given[threadIdx.x] = make_float4(value, 1, 2, 3), more[threadIdx.x] = make_float4(0, 0, 0, 2 * value);
+    fs_cluster_arrive();
+    fs_cluster_wait();
+    float sum = 0;
+    for (int rank = 0; rank < p.n; rank++)
+        sum += fs_cluster_load(given + threadIdx.x, rank).x + fs_cluster_load(more + threadIdx.x, rank).w;
+    fs_cluster_arrive();
+    p.out[block * 40 + threadIdx.x] = static_cast<int>(sum) * 8 + fs_cluster_rank();
+    fs_cluster_wait();
+}
+
+void clusters_share_memory() {
+    for (unsigned cluster = 1; cluster <= 8; cluster++) {
+        const unsigned grid[3] = {3 * cluster, 2, 2}, blocks = 12 * cluster;
+        std::vector<int> out(blocks * 40);
+        const int_params params = {out.data(), static_cast<int>(cluster)};
+        EXPECT(simt_launch_clusters(FS_ENTRY((add_cluster)), grid, 40, 640, &params, cluster, 0) == 0, "%s",
+               simt_report());
+        for (unsigned b = 0; b < blocks; b++) {
+            unsigned sum = 0; // 3 cluster divides a row of blocks, so a cluster begins at a multiple of its size
+            for (unsigned i = 0; i < cluster; i++) sum += 3 * ((b - b % cluster + i) * 40 + 39);
+            EXPECT(out[b * 40 + 39] == static_cast<int>(sum * 8 + b % cluster), "cluster of %u, block %u", cluster, b);
+        }
+    }
+    const int_params params = {nullptr, 1};
+    const unsigned nine[3] = {9, 1, 1};
+    for (unsigned cluster : {0u, 2u, 9u})
+        EXPECT(simt_launch_clusters(FS_ENTRY((add_cluster)), nine, 40, 640, &params, cluster, 0) &&
+                   strstr(simt_report(), "clusters of"),
+               "%s", simt_report());
+}
+
+// ---- order
+// ------------------------------------------------------------------------------------------------------------
+
 // Blocks have no order: the seed draws one.
 FS_KERNEL(1, 1) note_order(const FS_PARAM int_params p) {
     p.out[blockIdx.x] = p.out[p.n]++;
@@ -243,6 +287,7 @@ int main() {
             barriers_count();
             shuffles_move_registers();
             atomics_add_up();
+            clusters_share_memory();
         }
     launches_refused();
     order_depends_on_seed();

@@ -306,11 +306,129 @@ template <bool good> FS_KERNEL(threads, 1) release_before_dependency(const FS_PA
     p.out[element()] = p.in[reversed()];
 }
 
+// ---- clusters
+// ----------------------------------------------------------------------------------------------------------
+
+FS_DEVICE void cluster_barrier() {
+    fs_cluster_arrive();
+    fs_cluster_wait();
+}
+
+// A block has the next block's elements and takes its own from the one before it, four at a time.
+struct Passed {
+    int next, previous;
+};
+FS_DEVICE Passed neighbours() {
+    const int rank = fs_cluster_rank();
+    return {(rank + 1) % planted_blocks, (rank + planted_blocks - 1) % planted_blocks};
+}
+FS_DEVICE void reverse(const planted_params &p, const float4 &v) {
+    float *const to = p.out + blockIdx.x * threads + threads - 4 - threadIdx.x * 4;
+    to[0] = v.w, to[1] = v.z, to[2] = v.y, to[3] = v.x;
+}
+
+template <bool good> FS_KERNEL(threads, 1) cluster_read_too_early(const FS_PARAM planted_params p) {
+    FS_SHARED(float4, tile, [threads / 4]);
+    const Passed block = neighbours();
+    reinterpret_cast<float *>(tile)[threadIdx.x] = p.in[block.next * threads + static_cast<int>(threadIdx.x)];
+    good ? cluster_barrier() : __syncthreads();
+    if (threadIdx.x < 32) reverse(p, fs_cluster_load(tile + threadIdx.x, block.previous)); // <- cluster_read_too_early
+    cluster_barrier();
+}
+
+// The neighbour may not be as far as the second pass, or a pass ahead.
+template <bool good> FS_KERNEL(threads, 1) cluster_barrier_for_block(const FS_PARAM planted_params p) {
+    FS_SHARED(float4, tile, [threads / 4]);
+    const Passed block = neighbours();
+    const float own = p.in[block.next * threads + static_cast<int>(threadIdx.x)];
+    reinterpret_cast<float *>(tile)[threadIdx.x] = 0; // <- cluster_barrier_for_block
+    cluster_barrier();
+    reinterpret_cast<float *>(tile)[threadIdx.x] = own; // <- cluster_barrier_for_block
+    good ? cluster_barrier() : __syncthreads();
+    if (threadIdx.x < 32)
+        reverse(p, fs_cluster_load(tile + threadIdx.x, block.previous)); // <- cluster_barrier_for_block
+    cluster_barrier();
+}
+
+// The block overwrites what another may still read.
+template <bool good> FS_KERNEL(threads, 1) cluster_overwrite(const FS_PARAM planted_params p) {
+    FS_SHARED(float4, tile, [threads / 4]);
+    const Passed block = neighbours();
+    reinterpret_cast<float *>(tile)[threadIdx.x] = p.in[block.next * threads + static_cast<int>(threadIdx.x)];
+    cluster_barrier();
+    float4 v = {};
+    if (threadIdx.x < 32) v = fs_cluster_load(tile + threadIdx.x, block.previous); // <- cluster_overwrite
+    good ? cluster_barrier() : __syncthreads();
+    reinterpret_cast<float *>(tile)[threadIdx.x] = 0; // <- cluster_overwrite
+    if (threadIdx.x < 32) reverse(p, v);
+    cluster_barrier();
+}
+
+template <bool good> FS_KERNEL(threads, 1) cluster_leaves_early(const FS_PARAM planted_params p) {
+    FS_SHARED(float4, tile, [threads / 4]);
+    const Passed block = neighbours();
+    reinterpret_cast<float *>(tile)[threadIdx.x] = p.in[block.next * threads + static_cast<int>(threadIdx.x)];
+    cluster_barrier();
+    if (threadIdx.x < 32) reverse(p, fs_cluster_load(tile + threadIdx.x, block.previous)); // <- cluster_leaves_early
+    if (good) cluster_barrier();
+}
+
+// A barrier that is over before the read does not hold the block.
+template <bool good> FS_KERNEL(threads, 1) cluster_arrives_early(const FS_PARAM planted_params p) {
+    FS_SHARED(float4, tile, [threads / 4]);
+    const Passed block = neighbours();
+    reinterpret_cast<float *>(tile)[threadIdx.x] = p.in[block.next * threads + static_cast<int>(threadIdx.x)];
+    cluster_barrier();
+    if (!good) fs_cluster_arrive();
+    if (threadIdx.x < 32) reverse(p, fs_cluster_load(tile + threadIdx.x, block.previous)); // <- cluster_arrives_early
+    if (good) fs_cluster_arrive();
+    fs_cluster_wait();
+}
+
+template <bool good> FS_KERNEL(threads, 1) cluster_thread_missing(const FS_PARAM planted_params p) {
+    if (!good && blockIdx.x == 1 && threadIdx.x == 77) return;
+    fs_cluster_arrive();
+    fs_cluster_wait(); // <- cluster_thread_missing
+    p.out[element()] = p.in[reversed()];
+}
+
+template <bool good> FS_KERNEL(threads, 1) cluster_not_waited(const FS_PARAM planted_params p) {
+    p.out[element()] = p.in[reversed()];
+    fs_cluster_arrive();
+    if (good) fs_cluster_wait();
+}
+
+template <bool good> FS_KERNEL(threads, 1) cluster_arrives_twice(const FS_PARAM planted_params p) {
+    p.out[element()] = p.in[reversed()];
+    fs_cluster_arrive();
+    if (!good) fs_cluster_arrive(); // <- cluster_arrives_twice
+    fs_cluster_wait();
+}
+
+template <bool good> FS_KERNEL(threads, 1) cluster_read_past(const FS_PARAM planted_params p) {
+    FS_SHARED(float4, tile, [threads / 4]);
+    reinterpret_cast<float *>(tile)[threadIdx.x] = 0;
+    p.out[element()] = p.in[reversed()];
+    cluster_barrier();
+    fs_cluster_load(tile + (good ? 0 : p.past / 4), 0); // <- cluster_read_past
+    cluster_barrier();
+}
+
+template <bool good> FS_KERNEL(threads, 1) cluster_no_such_block(const FS_PARAM planted_params p) {
+    FS_SHARED(float4, tile, [threads / 4]);
+    reinterpret_cast<float *>(tile)[threadIdx.x] = 0;
+    p.out[element()] = p.in[reversed()];
+    cluster_barrier();
+    fs_cluster_load(tile, good ? 0 : planted_blocks); // <- cluster_no_such_block
+    cluster_barrier();
+}
+
 } // namespace
 
 const char planted_wrong[] = "wrong result";
 
 #define TWINS(kernel) #kernel, FS_ENTRY((kernel <false>)), FS_ENTRY((kernel <true>))
+#define CLUSTER(kernel, report) TWINS(kernel), report, report, report, nullptr, nullptr, false, planted_blocks
 const Planted planted[] = {
     {TWINS(read_after_write), planted_wrong, planted_wrong, "shared memory", nullptr},
     {TWINS(write_after_read), nullptr, planted_wrong, "race in shared memory", nullptr},
@@ -346,5 +464,15 @@ const Planted planted[] = {
     {TWINS(leaves_without_waiting), "leaves without", "leaves without", "leaves without", nullptr, nullptr, true},
     {TWINS(release_before_dependency), "before fs_dependency_wait", "before fs_dependency_wait",
      "before fs_dependency_wait", nullptr, nullptr, true},
+    {CLUSTER(cluster_read_too_early, "before the first cluster barrier")},
+    {TWINS(cluster_barrier_for_block), nullptr, nullptr, "race in shared memory", nullptr, nullptr, false, 3},
+    {TWINS(cluster_overwrite), nullptr, nullptr, "race in shared memory", nullptr, nullptr, false, 3},
+    {CLUSTER(cluster_leaves_early, "cluster: ")},
+    {CLUSTER(cluster_arrives_early, "may still read its shared memory")},
+    {CLUSTER(cluster_thread_missing, "383 of 384 threads of the cluster have arrived")},
+    {CLUSTER(cluster_not_waited, "leaves between")},
+    {CLUSTER(cluster_arrives_twice, "arrives twice")},
+    {CLUSTER(cluster_read_past, "not a piece of a shared array")},
+    {CLUSTER(cluster_no_such_block, "no block 3 in a cluster of 3")},
 };
 const int planted_count = static_cast<int>(sizeof planted / sizeof *planted);

@@ -22,6 +22,7 @@ struct Planted {
     const char *sanitizer;            // ASan and UBSan, which end the process
     const char *fatal = nullptr;      // the other builds end as well, with this
     bool early = false;               // launched so that it may start before the kernel in front of it has ended
+    unsigned cluster = 1;             // blocks of a cluster
 };
 
 constexpr int planted_threads = 128, planted_blocks = 3, planted_shared = planted_threads * 4;

@@ -2,11 +2,13 @@
 // barriers, instead of with the sanitizer's own runtime, which knows the one CPU thread.
 #include "tests/simt/race.h"
 
+#include <cstdio>
 #include <cstring>
 #include <pthread.h>
 
 #include "tests/simt/arena.h"
 #include "tests/simt/block.h"
+#include "tests/simt/cluster.h"
 #include "tests/simt/observe.h"
 
 extern "C" char __executable_start, _end; // from the linker
@@ -15,9 +17,10 @@ namespace simt {
 namespace {
 
 pthread_t launching_thread;
-uint32_t epoch;
-// known[t][l]: the latest clock of lane l of its warp whose accesses thread t has seen; its own clock is known[t][own].
-uint32_t known[threads_most][lanes];
+uint32_t epochs, epoch[cluster_most]; // so far; of the blocks of the cluster
+// known[t][l]: the latest clock of lane l of its warp whose accesses the thread in slot t has seen; its own clock is
+// known[t][own].
+uint32_t known[fibers_most][lanes];
 
 // What the kernel's instrumented code does. Host code of the same file, such as fs_launch_*, is instrumented as well.
 void touch(const void *address, size_t bytes, Kind kind, const void *caller) {
@@ -32,22 +35,35 @@ void touch(const void *address, size_t bytes, Kind kind, const void *caller) {
 } // namespace
 
 Access access_now(Kind kind, const void *caller) {
-    const int thread = block.current->index;
+    const Thread &thread = *block.current;
     Access access;
     access.place = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(caller));
-    access.epoch = epoch, access.clock = known[thread][thread % lanes];
-    access.thread = static_cast<uint16_t>(thread), access.kind = kind;
+    access.epoch = epoch[block.rank], access.clock = known[thread.slot][lane_of(thread)] & 0xffffff;
+    access.rank = static_cast<uint8_t>(block.rank), access.thread = static_cast<uint16_t>(thread.index);
+    access.kind = kind, access.arrivals = static_cast<uint8_t>(thread.arrivals);
     return access;
 }
 
 bool ordered(const Access &before) {
-    const int self = block.current->index, other = before.thread;
-    if (before.epoch != epoch || self == other) return true;
-    return self / lanes == other / lanes && known[self][other % lanes] >= before.clock;
+    const Thread &thread = *block.current;
+    const int self = thread.index, other = before.thread;
+    if (before.arrivals < thread.waits) return true; // it has arrived since at a cluster barrier that this one passed
+    if (static_cast<int>(before.rank) != block.rank) return false;
+    if (before.epoch != epoch[block.rank] || self == other) return true;
+    return self / lanes == other / lanes && known[thread.slot][other % lanes] >= before.clock;
 }
 
 const char *kind_text(Kind kind) {
     return kind == Kind::read ? "read" : kind == Kind::write ? "write" : "atomic";
+}
+
+Text thread_text(const Access &access) {
+    Text result;
+    if (cluster.size > 1)
+        snprintf(result.text, sizeof result.text, "thread %d of block %d of the cluster", access.thread, access.rank);
+    else
+        snprintf(result.text, sizeof result.text, "thread %d", access.thread);
+    return result;
 }
 
 void observe_launch() {
@@ -56,19 +72,22 @@ void observe_launch() {
 }
 
 void observe_block() {
-    epoch++;
+    epoch[block.rank] = ++epochs;
     shared_start();
-    memset(known, 0, sizeof known[0] * static_cast<size_t>(block.thread_count));
-    for (int i = 0; i < block.thread_count; i++) known[i][i % lanes] = 1;
+    for (int i = 0; i < block.thread_count; i++) {
+        auto &knows = known[block.threads[i].slot];
+        memset(knows, 0, sizeof knows);
+        knows[i % lanes] = 1;
+    }
 }
 
 void observe_barrier() {
-    epoch++;
+    epoch[block.rank] = ++epochs;
 }
 
 // The lanes know from now on what any of them knew, and what they do next is new to the others.
 void observe_warp_barrier(uint32_t met) {
-    const int first = warp_of(*block.current) * lanes;
+    const int first = block.threads[warp_of(*block.current) * lanes].slot;
     uint32_t joined[lanes] = {};
     for (int i = 0; i < lanes; i++)
         for (int j = 0; met >> i & 1 && j < lanes; j++)

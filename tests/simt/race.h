@@ -13,24 +13,29 @@ enum class Kind : uint8_t { read, write, atomic };
 
 // The program is linked at a fixed address below 2 GB (-no-pie), so a place in it has 32 bits.
 struct Access {
-    uint32_t place = 0; // 0: none
-    uint32_t epoch = 0; // barriers of blocks before it
-    uint32_t clock = 0; // of its thread: __syncwarp calls before it, plus one
+    uint32_t place = 0;            // 0: none
+    uint32_t epoch = 0;            // barriers of blocks before it
+    uint32_t clock : 24, rank : 8; // of its thread: __syncwarp calls before it, plus one; of its block in the cluster
     uint16_t thread = 0;
     Kind kind = Kind::read;
+    uint8_t arrivals = 0; // of its thread at cluster barriers before it
+
+    Access() : clock(0), rank(0) {}
+    bool by_thread_of(const Access &other) const { return thread == other.thread && rank == other.rank; }
 };
 
 Access access_now(Kind kind, const void *caller);
 // Whether `before` is certain to have happened before what the current thread does now: same thread, or a barrier or
-// __syncwarp between. Both of the same block.
+// __syncwarp between; in another block of the cluster, a cluster barrier.
 bool ordered(const Access &before);
 
 inline Text place_text(const Access &access) {
     return place_text(reinterpret_cast<const void *>(static_cast<uintptr_t>(access.place)));
 }
 const char *kind_text(Kind kind);
+Text thread_text(const Access &access); // "thread 3", "thread 3 of block 1 of the cluster"
 
-// [address, address + bytes) is in the arena.
+// [address, address + bytes) is in an arena.
 void shared_access(const void *address, size_t bytes, Kind kind, const void *caller);
 void shared_start(); // of a block
 // It is in neither the arena, nor a stack, nor the program's image.

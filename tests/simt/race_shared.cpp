@@ -10,19 +10,20 @@ namespace simt {
 namespace {
 
 struct Cell {
-    uint32_t block = 0; // serial number of the block that the rest is about
+    uint32_t block = 0; // serial number of the block whose memory the rest is about
     Access write;
     // The last reader and the last one before it that is another thread: a writer is compared with one that is not
     // itself.
     Access read[2];
     Access copy;
 };
-Cell cells[arena_bytes];
-uint32_t block_serial;
+Cell cells[cluster_most][arena_bytes];
+uint32_t serials, serial[cluster_most]; // so far; of the blocks of the cluster
 
 Cell &cell_of(const unsigned char *byte) {
-    Cell &cell = cells[byte - arena];
-    if (cell.block != block_serial) cell = Cell(), cell.block = block_serial;
+    const int rank = arena_rank(byte);
+    Cell &cell = cells[rank][byte - arenas[rank]];
+    if (cell.block != serial[rank]) cell = Cell(), cell.block = serial[rank];
     return cell;
 }
 
@@ -30,8 +31,8 @@ Cell &cell_of(const unsigned char *byte) {
 Text accessed(const void *address, size_t bytes, const Access &now) {
     Text result;
     const Place place = arena_place(address, bytes);
-    snprintf(result.text, sizeof result.text, "%s of %zu bytes at %s + %td by thread %d, %.400s", kind_text(now.kind),
-             bytes, place.array, place.offset, now.thread, place_text(now).text);
+    snprintf(result.text, sizeof result.text, "%s of %zu bytes at %s + %td by %.60s, %.360s", kind_text(now.kind),
+             bytes, place.array, place.offset, thread_text(now).text, place_text(now).text);
     return result;
 }
 
@@ -42,7 +43,7 @@ bool conflicts(const Access &before, Kind kind) {
 } // namespace
 
 void shared_start() {
-    block_serial++;
+    serial[block.rank] = ++serials;
 }
 
 void shared_access(const void *address, size_t bytes, Kind kind, const void *caller) {
@@ -52,8 +53,8 @@ void shared_access(const void *address, size_t bytes, Kind kind, const void *cal
     for (size_t i = 0; i < bytes; i++) {
         Cell &cell = cell_of(static_cast<const unsigned char *>(address) + i);
         if (cell.copy.place)
-            fault("access to a copy in flight: %s; copy by thread %d, %s", accessed(address, bytes, now).text,
-                  cell.copy.thread, place_text(cell.copy).text);
+            fault("access to a copy in flight: %s; copy by %s, %s", accessed(address, bytes, now).text,
+                  thread_text(cell.copy).text, place_text(cell.copy).text);
         if (kind != Kind::write && !cell.write.place)
             fault("read of shared memory that nobody has written yet: %s", accessed(address, bytes, now).text);
         const Access *other = conflicts(cell.write, kind) ? &cell.write : nullptr;
@@ -61,12 +62,12 @@ void shared_access(const void *address, size_t bytes, Kind kind, const void *cal
             for (const Access &read : cell.read)
                 if (conflicts(read, kind)) other = &read;
         if (other)
-            fault("race in shared memory: %s; no barrier since %s by thread %d, %s", accessed(address, bytes, now).text,
-                  kind_text(other->kind), other->thread, place_text(*other).text);
+            fault("race in shared memory: %s; no barrier since %s by %s, %s", accessed(address, bytes, now).text,
+                  kind_text(other->kind), thread_text(*other).text, place_text(*other).text);
         if (kind != Kind::read) {
             cell.write = now;
         } else {
-            if (cell.read[0].thread != now.thread) cell.read[1] = cell.read[0];
+            if (!cell.read[0].by_thread_of(now)) cell.read[1] = cell.read[0];
             cell.read[0] = now;
         }
     }

@@ -1,4 +1,4 @@
-// Launches: every block of the grid in turn, its threads in an order that the seed draws.
+// Launches: every block (or cluster of blocks) of the grid in turn, its threads in an order that the seed draws.
 #include "tests/simt/simt_run.h"
 
 #include <cstdlib>
@@ -10,6 +10,7 @@
 
 #include "tests/simt/arena.h"
 #include "tests/simt/block.h"
+#include "tests/simt/cluster.h"
 #include "tests/simt/entry.h"
 #include "tests/simt/instructions.h"
 #include "tests/simt/observe.h"
@@ -22,6 +23,8 @@ dim3 blockDim, gridDim;
 namespace simt {
 
 Block block;
+
+static Thread pool[fibers_most]; // threads of the blocks that run
 
 Settings &settings() {
     static Settings the = [] {
@@ -48,7 +51,7 @@ struct Random {
 
 // 0 .. count - 1 in a random order.
 struct Order {
-    int item[threads_most / lanes], count;
+    int item[fibers_most / lanes], count;
     Order(int n, Random &random) : count(n) {
         for (int i = 0; i < n; i++) {
             const auto j = static_cast<int>(random.below(static_cast<unsigned>(i) + 1));
@@ -75,8 +78,10 @@ void thread_body(void *argument) {
     if (block.early && !thread.waited)
         fault("dependent launch: a thread leaves without fs_dependency_wait: the kernel behind this one could start "
               "before the one in front of it has ended");
+    if (thread.arrivals != thread.waits)
+        fault("cluster barrier: a thread leaves between fs_cluster_arrive and fs_cluster_wait");
     thread.state = State::done;
-    block.done++;
+    if (++block.done == block.thread_count) cluster_leave();
     fiber_finish(thread.fiber);
 }
 
@@ -100,47 +105,76 @@ bool step_warp(int warp) {
     return moved;
 }
 
-void run_block(unsigned shared) {
+void start_block(unsigned shared) {
     block.done = block.at_barrier = 0;
     block.barrier_sum = {};
+    block.threads = pool + block.rank * block.thread_count;
     for (int i = 0; i < block.thread_count; i++) {
         Thread &thread = block.threads[i];
-        thread.index = i, thread.state = State::ready, thread.waited = false;
-        fiber_prepare(thread.fiber, i, thread_body, &thread);
+        thread.index = i, thread.slot = block.rank * block.thread_count + i;
+        thread.state = State::ready, thread.waited = false;
+        thread.arrivals = thread.waits = 0;
+        fiber_prepare(thread.fiber, thread.slot, thread_body, &thread);
     }
     memset(block.waiting, 0, sizeof block.waiting);
     observe_block();
     arena_start(shared);
     copies_start();
+}
 
+// Told of a block that waits for itself, if there is one, rather than of one that waits for the others.
+void nothing_moves() {
+    int waiting = -1;
+    for (int rank = 0; rank < cluster.size; rank++) {
+        cluster_enter(rank);
+        bool inside = block.at_barrier > 0;
+        for (int warp = 0; warp < block.warp_count; warp++) inside |= block.waiting[warp] != 0;
+        if (inside || (waiting < 0 && block.done < block.thread_count)) waiting = rank;
+    }
+    cluster_enter(waiting);
+    fault_deadlock();
+}
+
+// The warps of all blocks of a cluster take turns.
+void run_cluster(unsigned shared, int size, uint3 first) {
+    cluster_start(size, first);
+    for (int rank = 0; rank < size; rank++) {
+        cluster_enter(rank);
+        start_block(shared);
+    }
     const bool skewed = settings().schedule == SIMT_SKEWED;
-    while (block.done < block.thread_count && !block.failed) {
+    while (cluster.left < size && !block.failed) {
         bool moved = false;
-        for (int warp : Order(block.warp_count, run().random)) {
-            while (step_warp(warp)) {
+        for (int warp : Order(size * block.warp_count, run().random)) {
+            cluster_enter(warp / block.warp_count);
+            while (step_warp(warp % block.warp_count)) {
                 moved = true;
                 if (!skewed) break;
             }
             if (block.failed) return;
         }
-        if (!moved) fault_deadlock();
+        if (!moved) return nothing_moves();
     }
-    if (block.failed) return;
-    const char *array = arena_overflow();
-    if (array) fault("shared memory: written before or behind %s", array);
+    for (int rank = 0; rank < size && !block.failed; rank++) {
+        cluster_enter(rank);
+        const char *array = arena_overflow();
+        if (array) fault("shared memory: written before or behind %s", array);
+    }
 }
 
 // Blocks have no order on a GPU: they run in steps of a number that has no divisor in common with their count.
-void run_grid(uint64_t blocks, unsigned shared) {
-    uint64_t step = blocks > 1 ? run().random.bits() % blocks | 1 : 1;
-    while (std::gcd(step, blocks) != 1) step++;
-    uint64_t index = run().random.bits() % blocks;
-    for (uint64_t i = 0; i < blocks && !block.failed; i++) {
-        index = static_cast<uint64_t>((static_cast<unsigned __int128>(index) + step) % blocks);
-        blockIdx.x = static_cast<unsigned>(index % gridDim.x);
-        blockIdx.y = static_cast<unsigned>(index / gridDim.x % gridDim.y);
-        blockIdx.z = static_cast<unsigned>(index / gridDim.x / gridDim.y);
-        run_block(shared);
+void run_grid(uint64_t blocks, unsigned shared, unsigned size) {
+    const uint64_t clusters = blocks / size;
+    const unsigned across = gridDim.x / size;
+    uint64_t step = clusters > 1 ? run().random.bits() % clusters | 1 : 1;
+    while (std::gcd(step, clusters) != 1) step++;
+    uint64_t index = run().random.bits() % clusters;
+    for (uint64_t i = 0; i < clusters && !block.failed; i++) {
+        index = static_cast<uint64_t>((static_cast<unsigned __int128>(index) + step) % clusters);
+        const uint3 first = {static_cast<unsigned>(index % across) * size,
+                             static_cast<unsigned>(index / across % gridDim.y),
+                             static_cast<unsigned>(index / across / gridDim.y)};
+        run_cluster(shared, static_cast<int>(size), first);
     }
 }
 
@@ -180,7 +214,7 @@ void simt_configure(uint64_t seed, int schedule) {
 namespace {
 
 int launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared, const void *params,
-           bool early) {
+           unsigned cluster, bool early) {
     static std::mutex one_at_a_time;
     const std::lock_guard<std::mutex> guard(one_at_a_time);
     block.early = early;
@@ -198,6 +232,8 @@ int launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned
         fault("launch: a block of %u threads", threads);
     else if (shared > shared_most)
         fault("launch: %u bytes of dynamic shared memory; a block has at most %zu", shared, shared_most);
+    else if (cluster == 0 || cluster > cluster_most || grid[0] % cluster || threads * cluster > fibers_most)
+        fault("launch: clusters of %u blocks of %u threads in a grid of %u", cluster, threads, grid[0]);
     if (block.failed) return 1;
 
     r.entry = static_cast<const Entry *>(entry);
@@ -208,17 +244,22 @@ int launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned
     block.thread_count = static_cast<int>(threads);
     block.warp_count = (block.thread_count + lanes - 1) / lanes;
     observe_launch();
-    run_grid(blocks, shared);
+    run_grid(blocks, shared, cluster);
     return block.failed;
 }
 
 } // namespace
 
 int simt_launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared, const void *params) {
-    return launch(entry, grid, threads, shared, params, false);
+    return launch(entry, grid, threads, shared, params, 1, false);
 }
 
 int simt_launch_early(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared,
                       const void *params) {
-    return launch(entry, grid, threads, shared, params, true);
+    return launch(entry, grid, threads, shared, params, 1, true);
+}
+
+int simt_launch_clusters(const void *entry, const unsigned grid[3], unsigned threads, unsigned shared,
+                         const void *params, unsigned cluster, int early) {
+    return launch(entry, grid, threads, shared, params, cluster, early != 0);
 }

@@ -20,6 +20,11 @@ const char *simt_report(void);
 // to memory that another kernel may be at work on: any write, and any read of what a kernel has written or
 // simt_frame_memory names.
 int simt_launch_early(const void *entry, const unsigned grid[3], unsigned block, unsigned shared, const void *params);
+// Either, with the blocks in clusters of `cluster` along x, 1 to 8: they run together, and the checks know their
+// barrier. Reading a block's shared memory before it may have started, or when it may have left, is a fault, and in the
+// race build so is what no barrier orders.
+int simt_launch_clusters(const void *entry, const unsigned grid[3], unsigned block, unsigned shared, const void *params,
+                         unsigned cluster, int early);
 
 // Size of the kernel's parameter struct; 0 when `entry` is not the entry of a kernel.
 size_t simt_params_bytes(const void *entry);

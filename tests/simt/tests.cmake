@@ -14,7 +14,8 @@ if(FASTSCNN_SANITIZE MATCHES thread)
   target_compile_options(fs_simt_flags INTERFACE -fno-sanitize=thread)
 endif()
 
-set(simt_sources async_copy.cpp arena.cpp fault.cpp fiber.cpp instructions.cpp overflow.cpp place.cpp run.cpp sync.cpp)
+set(simt_sources async_copy.cpp arena.cpp cluster.cpp fault.cpp fiber.cpp instructions.cpp overflow.cpp place.cpp
+  run.cpp sync.cpp)
 list(TRANSFORM simt_sources PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
 
 add_library(fs_simt STATIC ${simt_sources} ${CMAKE_CURRENT_LIST_DIR}/unobserved.cpp)
