@@ -101,7 +101,13 @@ def paced(command):
         close(pace[key]["max"], max(values), key)
         close(pace[key]["deviation"], statistics.stdev(values) if len(values) > 1 else 0, key)
         assert min(values) >= 0, f"{key} before it was due"
-    close(run["seconds"], kept["begin_s"][-1] + 1e-3 * kept["latency_ms"][-1], "seconds")
+    # From the first due moment to one period after the last, or to the end of a frame that took longer.
+    end, due = kept["begin_s"][-1] + 1e-3 * kept["latency_ms"][-1], kept["begin_s"][-1] - 1e-3 * kept["start_ms"][-1]
+    close(run["seconds"], max(end, due + 1 / 50), "seconds")
+    close(run["fps"], run["frames"] / run["seconds"], "fps")
+    for rate, frames in ((10, 3), (50, 1), (2000, 500)):
+        fps = command.json(*SMALL, "--mode", "paced", "--rate", rate, "--frames", frames)["fps"]
+        assert 0 < fps <= rate * (1 + 1e-9), f"{fps} frames a second from a camera of {rate}"
     # A thousandth of a millisecond is no time for a frame.
     fast = command.json(*SMALL, "--mode", "paced", "--rate", 100000, "--frames", 20)["paced"]
     assert fast["missed"] == 20 and fast["dropped"] > 20, fast
