@@ -44,7 +44,9 @@ static fs_status build_plan(const fscnn_engine *e, int width, int height, fs_pla
                                      .supports = e->backend->supports,
                                      .supports_user = e->state,
                                      .launches = e->backend->launches};
-    return fs_plan_build(plan, &e->model, height ? height : 1024, width ? width : 2048, &options);
+    FS_TRY(fs_plan_build(plan, &e->model, height ? height : 1024, width ? width : 2048, &options));
+    plan->backend = e->backend->name;
+    return FS_OK;
 }
 
 // ---- The completion callback ----

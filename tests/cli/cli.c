@@ -771,6 +771,21 @@ Test(cli, plan_prints_a_graph) {
     assert_has(out_text, "digraph");
 }
 
+// Whose steps they are is said, in every form; a GPU's roofline beside the CPU's steps is no forecast for that GPU.
+Test(cli, plan_says_whose_it_is) {
+    assert_run("plan --size 64x96 --backend cpu --roofline h100" MODEL, 0);
+    assert_has(out_text, " on cpu: ");
+    cr_assert_str_empty(err_text);
+    assert_run("plan --size 64x96 --backend cpu --json" MODEL, 0);
+    assert_has(out_text, "\"backend\": \"cpu\"");
+    assert_run("plan --size 64x96 --backend cpu --dot" MODEL, 0);
+    assert_has(out_text, " on cpu");
+    const bool built = run("plan --size 64x96 --backend cuda" MODEL) == 0;
+    assert_run("plan --size 64x96 --roofline h100" MODEL, 0);
+    assert_has(out_text, built ? " on cuda: " : " on cpu: ");
+    if (!built) assert_has(err_text, "the CPU backend's steps, not a GPU's, beside the roofline of h100: ");
+}
+
 Test(cli, plan_changes_with_disabled_fusion) {
     assert_run("plan --size 64x96" MODEL, 0);
     char *fused = strdup(out_text);
