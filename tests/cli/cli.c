@@ -808,6 +808,35 @@ Test(cli, info_describes_the_model) {
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_has(out_text, parts[i]);
 }
 
+Test(cli, info_says_what_int8_has) {
+    assert_run("info --size 64x96" MODEL, 0);
+    assert_has(out_text, "int8       no scales in the file");
+    assert_run("info --size 64x96 --weights " FS_SOURCE_DIR "/weights/models/street11.safetensors", 0);
+    assert_has(out_text, "int8       scales for 24 layers; admitted for ");
+    assert_has(out_text, "int8 here\n");
+}
+
+// A misspelt limit must not let a comparison run without one.
+Test(cli, an_unknown_instruction_set_is_an_error) {
+    static const char *const wrong[] = {"foo", "AVX2", "avx", "avx2,avx512", "sse, avx2", ",", " "};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        setenv("FASTSCNN_CPU_ISA", wrong[i], 1);
+        assert_run("info --backend cpu --size 64x96" MODEL, 1);
+        assert_has(err_text, "names no instruction set: take sse, avx2, avx512, avx512vnni, avx512bf16");
+        run("doctor");
+        assert_has(out_text, "cpu       not usable");
+    }
+    static const char *const right[] = {"", "sse", "avx2", "avx512", "avx512vnni", "avx512bf16"};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        setenv("FASTSCNN_CPU_ISA", right[i], 1);
+        assert_run("info --backend cpu --size 64x96" MODEL, 0);
+    }
+    setenv("FASTSCNN_CPU_ISA", "sse", 1);
+    assert_run("info --backend cpu --precision int8 --size 64x96" MODEL, 1);
+    assert_has(err_text, "AVX-512 VNNI");
+    unsetenv("FASTSCNN_CPU_ISA");
+}
+
 Test(cli, doctor_judges_every_backend) {
     int code = run("doctor");
     assert_has(out_text, "cpu       ");
