@@ -742,7 +742,7 @@ Test(cli, scene_goes_from_seed_to_seed_and_on_by_frames) {
     assert_run("scene -o @/second --size 40x70 --seed 6", 0);
     assert_run("scene -o @/later --size 40x70 --seed 5 --first 7 --no-labels", 0);
     const char *pairs[][2] = {{"both/images/0002.png", "second/images/0000.png"},
-                              {"both/images/0001.png", "later/images/0000.png"}};
+                              {"both/images/0001.png", "later/images/0007.png"}};
     for (int i = 0; i < 2; i++) {
         fs_image a = picture(pairs[i][0]), b = picture(pairs[i][1]);
         cr_assert_arr_eq(a.pixels, b.pixels, 40 * 70 * 3, "%s", pairs[i][0]);
@@ -750,6 +750,7 @@ Test(cli, scene_goes_from_seed_to_seed_and_on_by_frames) {
         fs_image_free(&b);
     }
     cr_assert_not(exists("later/labels"));
+    cr_assert_not(exists("later/images/0000.png"), "the files are numbered from --first on");
 }
 
 // ---- plan, info, doctor
