@@ -195,6 +195,15 @@ def compare(command):
     flat = [10 + 0.001 * (i % 7) for i in range(400)]
     assert verdict(flat, tiny)["verdict"] == "noise" and verdict(flat, tiny, "--margin", 0)["verdict"] == "slower"
     made("a.json", flat, command)
+    made("b.json", [1.2 * v for v in flat], command)
+    for order, code in (("ab", 1), ("ba", 0), ("aa", 0)):
+        files = [f"{name}.json" for name in order]
+        command("--compare", *files)
+        out = command("--compare", *files, "--fail-slower", "--json", "c.json", code=code)
+        assert "times as fast" in out.stdout and out.stderr == "", out
+        assert json.loads((command.folder / "c.json").read_text(encoding="utf-8"))["kind"] == "bench-compare"
+        (command.folder / "c.json").unlink()
+    command("--compare", "a.json", "b.json", "--fail-slower", "--margin", "50")  # within the margin: noise
     made("b.json", tiny, command)
     assert "below --margin 1 %" in command("--compare", "a.json", "b.json").stdout
     assert "the interval holds 1" in command("--compare", "a.json", "a.json").stdout

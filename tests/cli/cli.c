@@ -314,6 +314,11 @@ ParameterizedTestParameters(cli, refuses) {
         {"plan --json --dot", 2, "exclude each other"},
         {"plan --weights random:1 --size 64x96 --roofline abacus", 2, "option '--roofline': "},
         {"plan --weights random:1 --size 64x96 --disable-fusion nonsense", 2, "nonsense"},
+        {"help nonsense", 2, "unknown verb 'nonsense'"},
+        {"help --help", 2, "unknown verb 'help'"},
+        {"help bench --json", 2, "unknown verb 'help'"},
+        {"bench --fail-slower", 2, "option '--fail-slower' needs --compare"},
+        {"bench --threads 257", 2, "option '--threads' wants a whole number from 0 to 256"},
         {"segment", 2, "segment needs a picture or a folder"},
         {"segment @/street.png --labels @/x.jpg", 2, "'--labels' writes PNG"},
         {"segment @/street.png --logits @/x.bin", 2, "'--logits' writes NumPy"},
@@ -368,7 +373,11 @@ ParameterizedTestParameters(cli, helps) {
         {"info --help", 0, "--disable-fusion NAMES"},
         {"scene --help", 0, "--seeds N"},
         {"doctor --help", 0, "Usage: fastscnn doctor"},
+        {"help", 0, "Usage: fastscnn VERB"},
+        {"help bench", 0, "Usage: fastscnn bench [OPTION]"},
+        {"plan --help", 0, "h100, h200, a100, rtx4090, t4, orin, cpu"},
         {"--version", 0, "fastscnn 0."},
+        {"-V", 0, "fastscnn 0."},
     };
     return cr_make_param_array(bad_case, cases, sizeof cases / sizeof *cases);
 }
