@@ -9,10 +9,21 @@
 #include "cpu/session.h"
 #include "runtime/base/trace.h"
 
-// FASTSCNN_CPU_ISA=avx2 (sse, avx512, avx512vnni, avx512bf16) limits the instruction set: to compare, and to test the
-// smaller ones.
+#define TIERS "sse, avx2, avx512, avx512vnni, avx512bf16"
+
+// FASTSCNN_CPU_ISA=avx2 limits the instruction set: to compare, and to test the smaller ones. NULL: no limit.
 static const char *isa_limit(void) {
-    return getenv("FASTSCNN_CPU_ISA");
+    const char *limit = getenv("FASTSCNN_CPU_ISA");
+    return limit && limit[0] ? limit : NULL;
+}
+
+// A name that is misspelt would limit nothing, and a comparison would compare a thing with itself.
+static bool is_tier(const char *name) {
+    const size_t length = strlen(name);
+    if (strpbrk(name, ", ")) return false;
+    for (const char *at = TIERS; *at; at += strcspn(at, ","), at += strspn(at, ", "))
+        if (strcspn(at, ",") == length && strncmp(at, name, length) == 0) return true;
+    return false;
 }
 
 static void processor_name(char *out, size_t size) {
@@ -36,8 +47,15 @@ static void probe(int device, fs_probe *p) {
     char name[96];
     processor_name(name, sizeof name);
     memset(p, 0, sizeof *p);
-    p->usable = true;
     snprintf(p->device, sizeof p->device, "%s, %d cores, %s", name, fs_team_cores(), k->name);
+    if (isa_limit() && !is_tier(isa_limit())) {
+        snprintf(p->detail, sizeof p->detail,
+                 "the environment has FASTSCNN_CPU_ISA=%.60s, which names no instruction set: take " TIERS
+                 ", or unset it",
+                 isa_limit());
+        return;
+    }
+    p->usable = true;
     const char *onednn = fs_onednn_version();
     snprintf(p->detail, sizeof p->detail, "fp32; bf16 %s; int8 %s\n%s%s\n%s",
              k->bf16_dot

@@ -131,6 +131,16 @@ static fs_status choose_backend(const fscnn_engine_options *o, bool planning, fs
     return probe->usable || planning ? FS_OK : fs_fail(FS_ERR_DEVICE, "%s", probe->detail);
 }
 
+static fs_status refuse_precision(const fs_backend *backend, const fs_probe *probe, fs_precision precision) {
+    if (backend == &fs_cpu_backend && precision == FS_INT8)
+        return fs_fail(FS_ERR_UNSUPPORTED,
+                       "the cpu backend runs int8 on processors with AVX-512 VNNI, which is not to be had here (%s); "
+                       "leave the precision to auto",
+                       probe->kind);
+    return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend does not run %s; leave the precision to auto", backend->name,
+                   fs_precision_name(precision));
+}
+
 fs_status fs_engine_choose(const fscnn_engine_options *given, bool planning, fscnn_engine *e,
                            fs_engine_config *config) {
     fscnn_engine_options o;
@@ -153,8 +163,7 @@ fs_status fs_engine_choose(const fscnn_engine_options *given, bool planning, fsc
     fs_probe probe;
     FS_TRY(choose_backend(&o, planning, e, &probe));
     if (!runs(&probe, (fs_precision)o.precision))
-        return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend does not run %s; leave the precision to auto",
-                       e->backend->name, fs_precision_name((fs_precision)o.precision));
+        return refuse_precision(e->backend, &probe, (fs_precision)o.precision);
     e->precision = o.precision == FSCNN_PRECISION_AUTO ? probe.best : (fs_precision)o.precision;
     if (e->provider == FS_PROVIDER_ONEDNN && e->backend != &fs_cpu_backend)
         return fs_fail(FS_ERR_UNSUPPORTED, "kernels 'onednn' belong to the CPU backend");
@@ -191,6 +200,8 @@ fs_status fs_engine_settle(fscnn_engine *e, const char *path, const fs_weights *
 // Takes over `weights`.
 static fs_status finish(fscnn_engine *e, const fs_engine_config *config, fs_weights *weights) {
     e->model = weights->model;
+    for (int i = 0; i < FS_LAYERS; i++) e->int8_layers += weights->int8[i].scale > 0;
+    memcpy(e->int8_passed, weights->int8_passed, sizeof e->int8_passed);
     const fs_status status = e->backend->engine_open(weights, config, &e->state);
     fs_weights_free(weights);
     return status;
@@ -271,6 +282,9 @@ fscnn_status fscnn_engine_get_info(const fscnn_engine *e, fscnn_engine_info *inf
         .device = e->device,
         .weights_bytes = e->backend->engine_bytes(e->state),
         .kernels = e->backend->engine_kernels(e->state),
+        .int8_passed = e->int8_passed,
+        .int8_layers = e->int8_layers,
+        .int8_here = e->int8 && e->int8_layers > 0 && listed(e->int8_passed, e->kind),
     };
     return (fscnn_status)fs_give_struct(&answer, info, sizeof answer, "fscnn_engine_info");
 }

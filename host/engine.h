@@ -19,9 +19,11 @@ struct fscnn_engine {
     unsigned rewrites_off;
     int ordinal; // of the device
     char device[128];
-    char kind[32];  // of machine, see fs_probe
-    bool automatic; // the precision was left to us
-    bool int8;      // the machine runs int8
+    char kind[32];                   // of machine, see fs_probe
+    bool automatic;                  // the precision was left to us
+    bool int8;                       // the machine runs int8
+    int int8_layers;                 // with scales in the file
+    char int8_passed[FS_PASSED_MAX]; // kinds of machine
 };
 
 // Frees the engine with its last reference.

@@ -47,7 +47,9 @@ static fs_status build_plan(const fscnn_engine *e, int width, int height, const 
                                      .launches = e->backend->launches,
                                      .launches_on = e->backend->launches_on,
                                      .machine = fs_roofline_find(machine ? machine : e->backend->roofline)};
-    return fs_plan_build(plan, &e->model, height ? height : 1024, width ? width : 2048, &options);
+    FS_TRY(fs_plan_build(plan, &e->model, height ? height : 1024, width ? width : 2048, &options));
+    plan->backend = e->backend->name;
+    return FS_OK;
 }
 
 // ---- The completion callback ----

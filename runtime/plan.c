@@ -76,6 +76,7 @@ fs_status fs_plan_build(fs_plan *plan, const fs_model *model, int height, int wi
     plan->precision = options->precision;
     memset(plan->place, 0, sizeof plan->place);
     memset(plan->cost, 0, sizeof plan->cost);
+    plan->backend = NULL;
     memset(plan->kernels, 0, sizeof plan->kernels);
     memset(plan->tactic, 0, sizeof plan->tactic);
     for (int s = 0; s < plan->program.steps; s++)

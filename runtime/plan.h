@@ -34,6 +34,7 @@ typedef struct fs_plan {
     size_t arena_bytes;
     fs_cost cost[FS_MAX_OPS];         // by step
     int launches[FS_MAX_OPS];         // by step: kernels (CPU: barriers) that it takes
+    const char *backend;              // name of what it is for; static, NULL before
     char kernels[FS_NAME];            // whose they are ("own", "onednn"), set by the backend; "" before
     char tactic[FS_MAX_OPS][FS_NAME]; // by step, set by the backend when it has chosen; "" before
 } fs_plan;

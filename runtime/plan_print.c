@@ -131,9 +131,10 @@ void fs_plan_print_text(const fs_plan *plan, const fs_roofline *device, fs_text 
     const fs_graph *graph = &plan->program.graph;
     int steps = plan->program.steps;
     table t = {plan, device, total_cost(plan), device ? total_roofline(plan, device) : 0};
-    fs_text_add(text, "Fast-SCNN %s, %dx%d, %d channels, %d classes, %s: %d operations in %d steps, %d launches\n",
+    fs_text_add(text, "Fast-SCNN %s, %dx%d, %d channels, %d classes, %s%s%s: %d operations in %d steps, %d launches\n",
                 fs_variant_name(graph->model.variant), graph->height, graph->width, graph->model.channels,
-                graph->model.classes, fs_precision_name(plan->precision), graph->ops, steps, total_launches(plan));
+                graph->model.classes, fs_precision_name(plan->precision), plan->backend ? " on " : "",
+                plan->backend ? plan->backend : "", graph->ops, steps, total_launches(plan));
     if (device) fs_text_add(text, "roofline of %s: %s\n", device->name, device->description);
     fs_text_add(text, "\n");
 
@@ -235,6 +236,7 @@ void fs_plan_print_json(const fs_plan *plan, const fs_roofline *device, fs_text 
     fs_json_integer(text, "channels", graph->model.channels);
     fs_json_integer(text, "classes", graph->model.classes);
     fs_json_string(text, "precision", fs_precision_name(plan->precision));
+    fs_json_string(text, "backend", plan->backend);
     fs_json_string(text, "kernels", plan->kernels[0] ? plan->kernels : NULL);
     fs_json_integer(text, "operations", graph->ops);
     fs_json_integer(text, "launches", total_launches(plan));
@@ -293,9 +295,9 @@ void fs_plan_print_dot(const fs_plan *plan, const fs_roofline *device, fs_text *
     const fs_program *program = &plan->program;
     const fs_graph *graph = &program->graph;
     fs_text_add(text, "digraph fastscnn {\n");
-    fs_text_add(text, "  label=\"Fast-SCNN %s %dx%d %s%s%s\";\n", fs_variant_name(graph->model.variant), graph->height,
-                graph->width, fs_precision_name(plan->precision), device ? ", roofline of " : "",
-                device ? device->name : "");
+    fs_text_add(text, "  label=\"Fast-SCNN %s %dx%d %s%s%s%s%s\";\n", fs_variant_name(graph->model.variant),
+                graph->height, graph->width, fs_precision_name(plan->precision), plan->backend ? " on " : "",
+                plan->backend ? plan->backend : "", device ? ", roofline of " : "", device ? device->name : "");
     fs_text_add(text, "  node [shape=box, style=rounded, fontname=\"Helvetica\"];\n"
                       "  edge [fontname=\"Helvetica\", fontsize=10];\n"
                       "  frame [shape=ellipse, label=\"frame (u8)\"];\n"

@@ -199,6 +199,10 @@ int fs_verb_bench(int argc, char **argv) {
          .kind = FS_OPTION_FLAG,
          .value = &compare.anyway,
          .help = "with --compare: even if size, task, memory or mode differ"},
+        {.name = "fail-slower",
+         .kind = FS_OPTION_FLAG,
+         .value = &compare.fail_slower,
+         .help = "with --compare: exit code 1 when it is slower at any size, for scripts"},
         {.name = "profile-window",
          .kind = FS_OPTION_FLAG,
          .value = &self.profile_window,
@@ -225,7 +229,7 @@ int fs_verb_bench(int argc, char **argv) {
                     "  fastscnn bench --mode throughput --in-flight 4 --json - | jq .fps\n"
                     "  fastscnn bench --mode paced --rate 30 --weights random:7 --plot latency.svg\n"
                     "  fastscnn bench --json before.json --samples --frames 200\n"
-                    "  fastscnn bench --compare before.json after.json",
+                    "  fastscnn bench --compare before.json after.json --fail-slower",
         .options = options,
         .count = sizeof options / sizeof *options,
         .shared = shared,
@@ -243,8 +247,11 @@ int fs_verb_bench(int argc, char **argv) {
         return fs_bench_compare(&compare);
     }
     if (operand < argc) return fs_usage("bench", "unexpected argument '%s' for 'bench'", argv[operand]);
-    if (compare.anyway || compare.margin >= 0)
-        return fs_usage("bench", "option '--%s' needs --compare", compare.anyway ? "anyway" : "margin");
+    if (compare.anyway || compare.margin >= 0 || compare.fail_slower)
+        return fs_usage("bench", "option '--%s' needs --compare",
+                        compare.anyway        ? "anyway"
+                        : compare.fail_slower ? "fail-slower"
+                                              : "margin");
     code = check(&self);
     if (code != FS_EXIT_OK) return code;
     if (self.json != NULL && strcmp(self.json, "-") != 0 && !fs_output_check(self.json)) return FS_EXIT_FAILED;

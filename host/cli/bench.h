@@ -68,6 +68,7 @@ typedef struct fs_compare {
     const char *json; // NULL: none
     double margin;    // percent; a smaller difference is noise whatever the interval says
     bool anyway, quiet;
+    bool fail_slower; // a slower run is a failure, for scripts
 } fs_compare;
 int fs_bench_compare(const fs_compare *compare);
 

@@ -106,6 +106,7 @@ static bool drive_paced(const pass *p) {
     const double period = 1 / p->bench->rate, begin = fs_seconds() + 1e-3;
     double now = begin;
     uint64_t due_number = 0;
+    double periods = 0; // from the first frame's due moment to the end of the last one's period
     for (uint64_t number = 0;; number++) {
         const double due = begin + (double)due_number * period;
         fs_sample sample = {.wake = NAN};
@@ -120,6 +121,7 @@ static bool drive_paced(const pass *p) {
         now = fs_seconds();
         sample.begin = start - begin, sample.latency = 1e3 * (now - start), sample.start = 1e3 * (start - due);
         if (!finished(p, sample, now - begin)) return false;
+        periods = (double)(due_number + 1);
         // The last frame that is due already, at least the next.
         const uint64_t last_due = (uint64_t)((now - begin) / period), next = due_number + 1;
         due_number = last_due > next ? last_due : next;
@@ -129,7 +131,8 @@ static bool drive_paced(const pass *p) {
                 p->run->dropped++;
         if (!more) break;
     }
-    p->run->seconds = now - begin;
+    // The last frame's period counts whole, else n frames would fill n - 1 periods: more than the camera sends.
+    p->run->seconds = fmax(now - begin, periods * period);
     return true;
 }
 

@@ -330,14 +330,17 @@ static bool compare_sides(const fs_compare *compare, const side sides[2]) {
         fprintf(file, "before     %s\nafter      %s\n", sides[0].path, sides[1].path);
         for (int i = 0; i < pairs; i++) print_outcome(compare, sides, &outcomes[i], file);
     }
-    if (compare->json == NULL) return true;
+    bool fine = true;
+    for (int i = 0; i < pairs && compare->fail_slower; i++) fine = fine && strcmp(outcomes[i].verdict, "slower") != 0;
+    if (compare->json == NULL) return fine;
     fs_text json = {0};
     write_json(compare, sides, outcomes, pairs, &json);
-    bool fine = fs_text_status(&json) == FS_OK;
-    if (fine)
-        fine = fs_text_write(compare->json, json.data, json.length);
-    else
+    if (fs_text_status(&json) == FS_OK) {
+        fine = fs_text_write(compare->json, json.data, json.length) && fine;
+    } else {
         fs_complain("out of memory for '%s'", compare->json);
+        fine = false;
+    }
     fs_text_free(&json);
     return fine;
 }

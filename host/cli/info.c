@@ -3,6 +3,17 @@
 
 #include "host/cli/cli.h"
 
+// What calibration left in the file, and what auto makes of it here.
+static void print_int8(const fscnn_engine_info *info) {
+    if (info->int8_layers == 0) {
+        printf("int8       no scales in the file; 'fastscnn calibrate' makes a copy with them\n");
+        return;
+    }
+    const bool any = info->int8_passed[0] != '\0';
+    printf("int8       scales for %d layers; admitted for %s, so auto %s int8 here\n", info->int8_layers,
+           any ? info->int8_passed : "no kind of machine", info->int8_here ? "takes" : "does not take");
+}
+
 int fs_verb_info(int argc, char **argv) {
     fs_setup setup = {0};
     fs_size size = {1024, 2048};
@@ -45,6 +56,7 @@ int fs_verb_info(int argc, char **argv) {
         printf("backend    %s: %s\n", fs_backend_names[model.info.backend], model.info.device);
         printf("precision  %s\n", fs_precision_names[model.info.precision]);
         printf("kernels    %s\n", model.info.kernels);
+        print_int8(&model.info);
         printf("memory     weights %s; a session at %dx%d: activations %s, other %s\n",
                fs_bytes_text(model.info.weights_bytes, weights), size.height, size.width,
                fs_bytes_text(info.arena_bytes, arena), fs_bytes_text(info.scratch_bytes, scratch));

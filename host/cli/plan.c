@@ -64,8 +64,9 @@ int fs_verb_plan(int argc, char **argv) {
          .kind = FS_OPTION_TEXT,
          .value = &roofline,
          .placeholder = "DEVICE",
-         .help =
-             "time each step by the roofline of h100, a100, rtx4090, orin or cpu\n(default: the session's own device)"},
+         .help = "time each step by the roofline of h100, h200, a100, rtx4090, t4, orin, cpu\n"
+                 "or cpu-avx2 (default: the session's own device); where the CUDA backend is\n"
+                 "built, a GPU's shows the plan of that backend, with or without a GPU here"},
     };
     fs_option shared[FS_SETUP_OPTIONS];
     fs_setup_options(&setup, shared);
@@ -98,6 +99,12 @@ int fs_verb_plan(int argc, char **argv) {
         described = wants_gpu || status != FSCNN_ERR_DEVICE;
         if (status == FSCNN_OK)
             fs_complain("no GPU here: the plan as the CUDA backend would make it, without the tactics that are timed");
+    }
+    if (!described && status != FSCNN_OK) {
+        fscnn_backend_info info;
+        fscnn_backend_info_init(&info);
+        (void)fscnn_backend_query(FSCNN_BACKEND_CUDA, &info); // says why not
+        fs_complain("the CPU backend's steps, not a GPU's, beside the roofline of %s: %s", roofline, fscnn_error());
     }
     if (!described) {
         status = plan_of_session(&setup, size, format, roofline, &text, &code);

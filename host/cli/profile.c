@@ -97,6 +97,7 @@ static int measure(fs_profiler *self) {
     if (fine && interrupted == 0) fine = drive(self, self->duration, true, NULL);
     fs_progress_clear(&progress);
     sigaction(SIGINT, &before, NULL);
+    self->profile.interrupted = interrupted != 0;
     if (fine && self->profile.frames == 0) fs_complain("interrupted before the first measured frame");
     return fine && self->profile.frames > 0 ? FS_EXIT_OK : FS_EXIT_FAILED;
 }

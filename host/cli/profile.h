@@ -27,6 +27,7 @@ typedef struct fs_profile {
     const char *task, *io;
     char input[256]; // in words
     double warmup;   // seconds
+    bool interrupted; // before the asked-for frames or seconds were over
     double others;   // processors that other processes kept busy meanwhile; < 0: unknown
 
     fs_profile_step *step; // [session.steps]

@@ -36,7 +36,8 @@ void fs_profile_text(const fs_profile *p, fs_text *text) {
                 p->size.width, fs_precision_names[model->precision], model->kernels, p->task, p->io,
                 p->session.threads);
     fs_text_add(text, "roofline   %s: %s\n", p->step[0].info.roofline, p->step[0].info.roofline_about);
-    fs_text_add(text, "frames     %zu, one at a time, after %g s of warm-up\n\n", p->frames, p->warmup);
+    fs_text_add(text, "frames     %zu, one at a time, after %g s of warm-up%s\n\n", p->frames, p->warmup,
+                p->interrupted ? " (interrupted)" : "");
 
     int width = 10;
     for (int i = 0; i < p->session.steps; i++)
@@ -124,6 +125,7 @@ void fs_profile_json(const fs_profile *p, fs_text *json) {
     fs_json_string(json, "io", p->io);
     fs_json_integer(json, "threads", p->session.threads);
     fs_json_integer(json, "frames", (int64_t)p->frames);
+    fs_json_bool(json, "interrupted", p->interrupted);
     fs_json_number(json, "warmup_s", p->warmup);
     fs_json_number(json, "others_processors", p->others >= 0 ? p->others : NAN);
     fs_json_number(json, "frame_us", p->frame_median_us);

@@ -15,10 +15,10 @@ typedef struct job {
     bool no_labels, color, quiet;
 } job;
 
-// Writes one picture as FOLDER/KIND/NNNN.png.
+// Writes one picture as FOLDER/KIND/NNNN.png. Numbers begin with --first, so that a drive can be gone on with.
 static bool put(const job *self, const char *kind, uint64_t number, const fs_image *image) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/%s/%04llu.png", self->folder, kind, (unsigned long long)number);
+    snprintf(path, sizeof path, "%s/%s/%04llu.png", self->folder, kind, (unsigned long long)self->first + number);
     if (fs_image_write(path, image) == FS_OK) return true;
     fs_complain("%s", fs_error_text());
     return false;
@@ -78,7 +78,7 @@ int fs_verb_scene(int argc, char **argv) {
          .value = &self.folder,
          .placeholder = "DIR",
          .help = "folder for images/NNNN.png and labels/NNNN.png, made when it is not there;\n"
-                 "files of the same names are replaced"},
+                 "files are numbered from --first on, those of the same names replaced"},
         {.name = "size",
          .kind = FS_OPTION_SIZE,
          .value = &self.size,
@@ -99,7 +99,7 @@ int fs_verb_scene(int argc, char **argv) {
          .placeholder = "N",
          .low = 0,
          .high = 1000000000,
-         .help = "number of the first frame (default: 0)"},
+         .help = "number of the first frame, and of its files (default: 0)"},
         {.name = "every",
          .kind = FS_OPTION_WHOLE,
          .value = &self.every,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define BUNDLED_NAME "street11.safetensors"
+enum { THREADS_MAX = 256 }; // as the library takes
 
 const char *const fs_backend_names[] = {"auto", "cpu", "cuda", NULL};
 const char *const fs_precision_names[] = {"auto", "fp32", "bf16", "fp16", "int8", NULL};
@@ -43,8 +44,8 @@ void fs_setup_options(fs_setup *setup, fs_option options[FS_SETUP_OPTIONS]) {
          .value = &setup->threads,
          .placeholder = "N",
          .low = 0,
-         .high = 1024,
-         .help = "CPU worker threads (default: 0, one per available core)"},
+         .high = THREADS_MAX,
+         .help = "CPU worker threads, at most 256 (default: 0, one per available core)"},
         {.name = "disable-fusion",
          .kind = FS_OPTION_TEXT,
          .value = &setup->disable_fusion,

@@ -16,11 +16,12 @@ fs_status fs_image_no_memory(const char *name) {
 
 fs_status fs_image_check_size(const fs_source *source, uint64_t width, uint64_t height) {
     if (width == 0 || height == 0)
-        return fs_fail(FS_ERR_FORMAT, "%s: the header says %llu x %llu pixels; the file is damaged", source->name,
-                       (unsigned long long)width, (unsigned long long)height);
+        return fs_fail(FS_ERR_FORMAT, "%s: the header says %llux%llu pixels (height x width); the file is damaged",
+                       source->name, (unsigned long long)height, (unsigned long long)width);
     if (width > (uint64_t)source->max_side || height > (uint64_t)source->max_side)
-        return fs_fail(FS_ERR_LIMIT, "%s: %llu x %llu pixels are over the limit of %d a side; scale the picture down",
-                       source->name, (unsigned long long)width, (unsigned long long)height, source->max_side);
+        return fs_fail(FS_ERR_LIMIT,
+                       "%s: %llux%llu pixels (height x width) are over the limit of %d a side; scale it down",
+                       source->name, (unsigned long long)height, (unsigned long long)width, source->max_side);
     return FS_OK;
 }
 

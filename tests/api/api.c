@@ -132,6 +132,7 @@ Test(api, engine_info) {
     cr_expect(info.channels == 3 && info.classes == CLASSES);
     cr_expect_str_eq(info.variant, "paper");
     cr_expect_gt(strlen(info.device), 0);
+    cr_expect(info.int8_layers == 0 && info.int8_here == 0 && info.int8_passed[0] == '\0');
     cr_expect(info.weights_bytes > 3000000 && info.weights_bytes < 20000000, "%llu",
               (unsigned long long)info.weights_bytes);
     expect_failure(fscnn_engine_get_info(NULL, &info), FSCNN_ERR_ARGUMENT, "NULL", "no engine");

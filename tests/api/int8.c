@@ -103,6 +103,10 @@ Test(api_int8, a_calibrated_copy_runs) {
     expect(open_as(made, FSCNN_PRECISION_INT8, "onednn", &engine), FSCNN_ERR_UNSUPPORTED, "onednn");
     cr_assert_eq(open_as(made, FSCNN_PRECISION_INT8, NULL, &engine), FSCNN_OK, "%s", fscnn_error());
     cr_expect_eq(precision_of(engine), FSCNN_PRECISION_INT8);
+    fscnn_engine_info info;
+    fscnn_engine_info_init(&info);
+    cr_assert_eq(fscnn_engine_get_info(engine, &info), FSCNN_OK);
+    cr_expect(info.int8_layers == 24 && info.int8_here == 0 && info.int8_passed[0] == '\0');
     fscnn_session_options o;
     fscnn_session_options_init(&o);
     o.width = o.height = SIDE, o.threads = 1, o.tune = -1;
@@ -155,6 +159,12 @@ Test(api_int8, auto_takes_int8_only_where_it_was_admitted) {
         fscnn_engine *engine = NULL;
         cr_assert_eq(open_as(made, FSCNN_PRECISION_AUTO, NULL, &engine), FSCNN_OK, "%s", fscnn_error());
         cr_expect_eq(precision_of(engine) == FSCNN_PRECISION_INT8, lists[i].admits && k->int8_dot, "'%s'", list);
+        fscnn_engine_info info;
+        fscnn_engine_info_init(&info);
+        cr_assert_eq(fscnn_engine_get_info(engine, &info), FSCNN_OK);
+        cr_expect_eq(info.int8_here, lists[i].admits && k->int8_dot, "'%s'", list);
+        cr_expect_eq(info.int8_layers, 1);
+        cr_expect_str_eq(info.int8_passed, list);
         fscnn_engine_close(&engine);
     }
     // Scales alone admit nothing, and neither does an admission without scales.

@@ -101,7 +101,13 @@ def paced(command):
         close(pace[key]["max"], max(values), key)
         close(pace[key]["deviation"], statistics.stdev(values) if len(values) > 1 else 0, key)
         assert min(values) >= 0, f"{key} before it was due"
-    close(run["seconds"], kept["begin_s"][-1] + 1e-3 * kept["latency_ms"][-1], "seconds")
+    # From the first due moment to one period after the last, or to the end of a frame that took longer.
+    end, due = kept["begin_s"][-1] + 1e-3 * kept["latency_ms"][-1], kept["begin_s"][-1] - 1e-3 * kept["start_ms"][-1]
+    close(run["seconds"], max(end, due + 1 / 50), "seconds")
+    close(run["fps"], run["frames"] / run["seconds"], "fps")
+    for rate, frames in ((10, 3), (50, 1), (2000, 500)):
+        fps = command.json(*SMALL, "--mode", "paced", "--rate", rate, "--frames", frames)["fps"]
+        assert 0 < fps <= rate * (1 + 1e-9), f"{fps} frames a second from a camera of {rate}"
     # A thousandth of a millisecond is no time for a frame.
     fast = command.json(*SMALL, "--mode", "paced", "--rate", 100000, "--frames", 20)["paced"]
     assert fast["missed"] == 20 and fast["dropped"] > 20, fast
@@ -189,6 +195,15 @@ def compare(command):
     flat = [10 + 0.001 * (i % 7) for i in range(400)]
     assert verdict(flat, tiny)["verdict"] == "noise" and verdict(flat, tiny, "--margin", 0)["verdict"] == "slower"
     made("a.json", flat, command)
+    made("b.json", [1.2 * v for v in flat], command)
+    for order, code in (("ab", 1), ("ba", 0), ("aa", 0)):
+        files = [f"{name}.json" for name in order]
+        command("--compare", *files)
+        out = command("--compare", *files, "--fail-slower", "--json", "c.json", code=code)
+        assert "times as fast" in out.stdout and out.stderr == "", out
+        assert json.loads((command.folder / "c.json").read_text(encoding="utf-8"))["kind"] == "bench-compare"
+        (command.folder / "c.json").unlink()
+    command("--compare", "a.json", "b.json", "--fail-slower", "--margin", "50")  # within the margin: noise
     made("b.json", tiny, command)
     assert "below --margin 1 %" in command("--compare", "a.json", "b.json").stdout
     assert "the interval holds 1" in command("--compare", "a.json", "a.json").stdout

@@ -314,6 +314,11 @@ ParameterizedTestParameters(cli, refuses) {
         {"plan --json --dot", 2, "exclude each other"},
         {"plan --weights random:1 --size 64x96 --roofline abacus", 2, "option '--roofline': "},
         {"plan --weights random:1 --size 64x96 --disable-fusion nonsense", 2, "nonsense"},
+        {"help nonsense", 2, "unknown verb 'nonsense'"},
+        {"help --help", 2, "unknown verb 'help'"},
+        {"help bench --json", 2, "unknown verb 'help'"},
+        {"bench --fail-slower", 2, "option '--fail-slower' needs --compare"},
+        {"bench --threads 257", 2, "option '--threads' wants a whole number from 0 to 256"},
         {"segment", 2, "segment needs a picture or a folder"},
         {"segment @/street.png --labels @/x.jpg", 2, "'--labels' writes PNG"},
         {"segment @/street.png --logits @/x.bin", 2, "'--logits' writes NumPy"},
@@ -368,7 +373,11 @@ ParameterizedTestParameters(cli, helps) {
         {"info --help", 0, "--disable-fusion NAMES"},
         {"scene --help", 0, "--seeds N"},
         {"doctor --help", 0, "Usage: fastscnn doctor"},
+        {"help", 0, "Usage: fastscnn VERB"},
+        {"help bench", 0, "Usage: fastscnn bench [OPTION]"},
+        {"plan --help", 0, "h100, h200, a100, rtx4090, t4, orin, cpu"},
         {"--version", 0, "fastscnn 0."},
+        {"-V", 0, "fastscnn 0."},
     };
     return cr_make_param_array(bad_case, cases, sizeof cases / sizeof *cases);
 }
@@ -762,7 +771,7 @@ Test(cli, scene_goes_from_seed_to_seed_and_on_by_frames) {
     assert_run("scene -o @/second --size 40x70 --seed 6", 0);
     assert_run("scene -o @/later --size 40x70 --seed 5 --first 7 --no-labels", 0);
     const char *pairs[][2] = {{"both/images/0002.png", "second/images/0000.png"},
-                              {"both/images/0001.png", "later/images/0000.png"}};
+                              {"both/images/0001.png", "later/images/0007.png"}};
     for (int i = 0; i < 2; i++) {
         fs_image a = picture(pairs[i][0]), b = picture(pairs[i][1]);
         cr_assert_arr_eq(a.pixels, b.pixels, 40 * 70 * 3, "%s", pairs[i][0]);
@@ -770,6 +779,7 @@ Test(cli, scene_goes_from_seed_to_seed_and_on_by_frames) {
         fs_image_free(&b);
     }
     cr_assert_not(exists("later/labels"));
+    cr_assert_not(exists("later/images/0000.png"), "the files are numbered from --first on");
 }
 
 // ---- plan, info, doctor
@@ -789,6 +799,21 @@ Test(cli, plan_prints_json) {
 Test(cli, plan_prints_a_graph) {
     assert_run("plan --size 64x96 --dot --roofline h100" MODEL, 0);
     assert_has(out_text, "digraph");
+}
+
+// Whose steps they are is said, in every form; a GPU's roofline beside the CPU's steps is no forecast for that GPU.
+Test(cli, plan_says_whose_it_is) {
+    assert_run("plan --size 64x96 --backend cpu --roofline h100" MODEL, 0);
+    assert_has(out_text, " on cpu: ");
+    cr_assert_str_empty(err_text);
+    assert_run("plan --size 64x96 --backend cpu --json" MODEL, 0);
+    assert_has(out_text, "\"backend\": \"cpu\"");
+    assert_run("plan --size 64x96 --backend cpu --dot" MODEL, 0);
+    assert_has(out_text, " on cpu");
+    const bool built = run("plan --size 64x96 --backend cuda" MODEL) == 0;
+    assert_run("plan --size 64x96 --roofline h100" MODEL, 0);
+    assert_has(out_text, built ? " on cuda: " : " on cpu: ");
+    if (!built) assert_has(err_text, "the CPU backend's steps, not a GPU's, beside the roofline of h100: ");
 }
 
 Test(cli, plan_changes_with_disabled_fusion) {
@@ -811,6 +836,35 @@ Test(cli, info_describes_the_model) {
                            "bicycle",
                            "  #"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_has(out_text, parts[i]);
+}
+
+Test(cli, info_says_what_int8_has) {
+    assert_run("info --size 64x96" MODEL, 0);
+    assert_has(out_text, "int8       no scales in the file");
+    assert_run("info --size 64x96 --weights " FS_SOURCE_DIR "/weights/models/street11.safetensors", 0);
+    assert_has(out_text, "int8       scales for 24 layers; admitted for ");
+    assert_has(out_text, "int8 here\n");
+}
+
+// A misspelt limit must not let a comparison run without one.
+Test(cli, an_unknown_instruction_set_is_an_error) {
+    static const char *const wrong[] = {"foo", "AVX2", "avx", "avx2,avx512", "sse, avx2", ",", " "};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        setenv("FASTSCNN_CPU_ISA", wrong[i], 1);
+        assert_run("info --backend cpu --size 64x96" MODEL, 1);
+        assert_has(err_text, "names no instruction set: take sse, avx2, avx512, avx512vnni, avx512bf16");
+        run("doctor");
+        assert_has(out_text, "cpu       not usable");
+    }
+    static const char *const right[] = {"", "sse", "avx2", "avx512", "avx512vnni", "avx512bf16"};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        setenv("FASTSCNN_CPU_ISA", right[i], 1);
+        assert_run("info --backend cpu --size 64x96" MODEL, 0);
+    }
+    setenv("FASTSCNN_CPU_ISA", "sse", 1);
+    assert_run("info --backend cpu --precision int8 --size 64x96" MODEL, 1);
+    assert_has(err_text, "AVX-512 VNNI");
+    unsetenv("FASTSCNN_CPU_ISA");
 }
 
 Test(cli, doctor_judges_every_backend) {

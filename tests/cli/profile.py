@@ -8,9 +8,11 @@ import json
 import math
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree
 
 MODEL = ("--weights", "random:1", "--threads", "2", "--backend", "cpu")
@@ -70,6 +72,19 @@ def sums(command):
                 close(s["roofline_reached"], s["roofline_us"] / s["median_us"], s["name"])
         assert p["frame_us"] > 0
     assert json.loads(command(*SMALL, "--json", "-").stdout)["frames"] == 7
+
+
+def interrupted(command):
+    """Ctrl-C ends it with what there is, and the table and the JSON say so."""
+    with subprocess.Popen([command.program, "profile", *MODEL, "--size", "64x96", "--warmup", "0", "--duration", "600",
+                           "--json", "i.json"], cwd=command.folder, stdout=subprocess.PIPE, text=True) as run:
+        time.sleep(1.5)
+        run.send_signal(signal.SIGINT)
+        out = run.communicate(timeout=60)[0]
+    assert run.returncode == 0 and "of warm-up (interrupted)" in out, (run.returncode, out)
+    assert json.loads(command.read("i.json"))["interrupted"] is True
+    command(*SMALL, "--json", "p.json", "-q")
+    assert json.loads(command.read("p.json"))["interrupted"] is False
 
 
 def trace(command):
@@ -162,7 +177,7 @@ def refusals(command):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         command = Command(os.path.abspath(sys.argv[1]), pathlib.Path(folder))
-        for test in (text, sums, trace, page, refusals):
+        for test in (text, sums, interrupted, trace, page, refusals):
             test(command)
             print(f"[ OK ] {test.__name__}", flush=True)
     return 0

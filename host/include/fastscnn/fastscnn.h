@@ -120,6 +120,12 @@ typedef struct fscnn_engine_info {
     const char *device;     // "AMD EPYC 7763, AVX2"; owned by the engine
     uint64_t weights_bytes; // of prepared weights, shared by all sessions
     const char *kernels;    // "own", "onednn" or "own, cudnn"; static storage
+    // What calibration left in the weights: the kinds of machine, with commas between, on which int8 held accuracy and
+    // speed ("": none; owned by the engine); layers with int8 scales; 1 when this machine is of such a kind, so that
+    // AUTO takes int8.
+    const char *int8_passed;
+    int32_t int8_layers;
+    int32_t int8_here;
 } fscnn_engine_info;
 FSCNN_API void fscnn_engine_info_init(fscnn_engine_info *info);
 FSCNN_API fscnn_status fscnn_engine_get_info(const fscnn_engine *engine, fscnn_engine_info *info);
