@@ -1,16 +1,13 @@
 // Reads and writes what calibration leaves in a weights file: how the input of each int8 layer is quantised.
 #include "weights/quant.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "runtime/base/mem.h"
 #include "runtime/base/text.h"
+#include "runtime/base/writer.h"
 
 static const char prefix[] = "fastscnn.int8.";
 
@@ -109,18 +106,7 @@ static void write_header(const fs_safetensors *file, const fs_quant quant[FS_LAY
     while (text->length % 8 && !text->failed) fs_text_add(text, " ");
 }
 
-static bool write_all(int to, const void *data, size_t bytes) {
-    const char *at = data;
-    while (bytes > 0) {
-        const ssize_t wrote = write(to, at, bytes);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0) return false;
-        at += wrote, bytes -= (size_t)wrote;
-    }
-    return true;
-}
-
-static bool write_parts(int to, const fs_text *header, const fs_safetensors *file) {
+static fs_status write_file(const char *path, const fs_text *header, const fs_safetensors *file) {
     uint8_t length[8];
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)header->length >> (8 * i));
     size_t bytes = 0;
@@ -129,31 +115,8 @@ static bool write_parts(int to, const fs_text *header, const fs_safetensors *fil
         bytes += (size_t)(file->tensors[i].end - file->tensors[i].begin);
         if (file->tensors[i].begin == 0 && (data == NULL || file->tensors[i].end > 0)) data = file->tensors[i].data;
     }
-    return write_all(to, length, 8) && write_all(to, header->data, header->length) && write_all(to, data, bytes);
-}
-
-static fs_status write_file(const char *path, const fs_text *header, const fs_safetensors *file) {
-    const size_t size = strlen(path) + 8;
-    char *temporary = fs_malloc(size, 1);
-    if (temporary == NULL) return fs_fail(FS_ERR_MEMORY, "out of memory for writing '%s'", path);
-    snprintf(temporary, size, "%s.XXXXXX", path);
-    int error = 0;
-    const int descriptor = mkstemp(temporary);
-    if (descriptor < 0) {
-        error = errno;
-    } else {
-        const mode_t mask = umask(0);
-        umask(mask);
-        fchmod(descriptor, 0666 & ~mask);
-        errno = 0;
-        if (!write_parts(descriptor, header, file)) error = errno ? errno : EIO;
-        if (close(descriptor) != 0 && !error) error = errno;
-        if (!error && rename(temporary, path) != 0) error = errno;
-        if (error) unlink(temporary);
-    }
-    fs_free(temporary);
-    if (!error) return FS_OK;
-    return fs_fail(FS_ERR_IO, "cannot write '%s': %s; choose a folder that can be written to", path, strerror(error));
+    const fs_part parts[3] = {{length, sizeof length}, {header->data, header->length}, {data, bytes}};
+    return fs_write_whole(path, parts, 3);
 }
 
 fs_status fs_quant_save(const char *in, const fs_quant quant[FS_LAYERS], const char *out) {

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/writer.h"
+
 static void complain(const char *format, va_list arguments, const char *ending) {
     fputs("fastscnn: ", stderr);
     vfprintf(stderr, format, arguments);
@@ -128,54 +130,15 @@ bool fs_folder_make(const char *path) {
     return true;
 }
 
-static bool write_stream(FILE *file, const char *text, size_t length) {
-    bool fine = fwrite(text, 1, length, file) == length;
-    return fflush(file) == 0 && fine;
-}
-
-static bool write_failed(const char *path, int error) {
-    fs_complain("cannot write '%s': %s", path, strerror(error));
-    return false;
-}
-
 bool fs_text_write(const char *path, const char *text, size_t length) {
-    if (strcmp(path, "-") == 0) return write_stream(stdout, text, length) || write_failed("standard output", errno);
-    struct stat status;
-    FILE *file;
-    // A device, a pipe or a link (/dev/stdout) must be written through, not replaced.
-    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-        file = fopen(path, "w");
-        if (file == NULL) return write_failed(path, errno);
-        bool fine = write_stream(file, text, length);
-        int error = errno;
-        return (fclose(file) == 0 && fine) || write_failed(path, error);
+    fflush(stdout); // "/dev/stdout" is written past stdio
+    if (strcmp(path, "-") == 0) {
+        if (fwrite(text, 1, length, stdout) == length && fflush(stdout) == 0) return true;
+        fs_complain("cannot write 'standard output': %s", strerror(errno));
+        return false;
     }
-    char temporary[4096];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= sizeof temporary)
-        return write_failed(path, ENAMETOOLONG);
-    int descriptor = mkstemp(temporary);
-    if (descriptor < 0) return write_failed(path, errno);
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(descriptor, 0666 & ~mask);
-    file = fdopen(descriptor, "w");
-    bool fine = file != NULL && write_stream(file, text, length);
-    int error = errno;
-    if (file != NULL) {
-        if (fclose(file) != 0 && fine) {
-            fine = false;
-            error = errno;
-        }
-    } else {
-        close(descriptor);
-    }
-    if (fine && rename(temporary, path) != 0) {
-        fine = false;
-        error = errno;
-    }
-    if (!fine) {
-        unlink(temporary);
-        return write_failed(path, error);
-    }
-    return true;
+    const fs_part part = {text, length};
+    if (fs_write_whole(path, &part, 1) == FS_OK) return true;
+    fs_complain("%s", fs_error_text());
+    return false;
 }

@@ -1,4 +1,4 @@
-// Shared inside host/image: the codecs behind fs_image_decode and fs_image_write, and whole-file access.
+// Shared inside host/image: the codecs behind fs_image_decode and fs_image_write, and reading whole files.
 #ifndef FS_HOST_IMAGE_CODEC_H
 #define FS_HOST_IMAGE_CODEC_H
 
@@ -66,13 +66,5 @@ bool fs_jpeg_scan(const uint8_t *data, size_t size, fs_jpeg_layout *layout);
 
 // Reads a whole file or pipe. Looks at its head first, so that a huge file of another kind is not read at all.
 fs_status fs_file_read_image(const char *path, fs_bytes *out);
-
-typedef struct fs_part {
-    const void *data;
-    size_t size;
-} fs_part;
-// Writes the parts one after another into a temporary file in the same folder and renames it to `path`: the old file
-// stays until the new one is whole. A symbolic link is followed; a device or pipe is written directly. FS_ERR_IO.
-fs_status fs_file_write(const char *path, const fs_part *parts, int count);
 
 #endif

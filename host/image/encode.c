@@ -4,6 +4,7 @@
 
 #include "host/image/codec.h"
 #include "runtime/base/mem.h"
+#include "runtime/base/writer.h"
 
 typedef enum extension { EXT_NONE, EXT_PNG, EXT_JPEG, EXT_PPM, EXT_PGM } extension;
 
@@ -47,7 +48,7 @@ fs_status fs_image_write(const char *path, const fs_image *image) {
     fs_bytes bytes = {0};
     FS_TRY(encode(path, image, &bytes));
     const fs_part part = {bytes.data, bytes.size};
-    fs_status status = fs_file_write(path, &part, 1);
+    fs_status status = fs_write_whole(path, &part, 1);
     fs_free(bytes.data);
     return status;
 }

@@ -1,10 +1,6 @@
-// Whole files in and out: bounded reading of regular files and pipes, and writing that never leaves half a file.
+// Whole files in: bounded reading of regular files and pipes.
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,7 +10,7 @@
 
 // The largest picture within the limits (16-bit RGB of 16384 x 16384) is 1.5 GiB.
 #define MAX_FILE_BYTES ((size_t)2 << 30)
-enum { FIRST_READ = 64 << 10, TEMPORARY_TRIES = 100 };
+enum { FIRST_READ = 64 << 10 };
 
 static fs_status cannot(const char *verb, const char *path, int error) {
     return fs_fail(FS_ERR_IO, "%s: cannot %s: %s", path, verb, strerror(error));
@@ -72,68 +68,4 @@ fs_status fs_file_read_image(const char *path, fs_bytes *out) {
     }
     *out = bytes;
     return FS_OK;
-}
-
-// 0, or the errno of the failure.
-static int write_parts(int file, const fs_part *parts, int count) {
-    for (int i = 0; i < count; i++) {
-        const uint8_t *from = parts[i].data;
-        size_t left = parts[i].size;
-        while (left > 0) {
-            ssize_t put = write(file, from, left);
-            if (put < 0 && errno == EINTR) continue;
-            if (put < 0) return errno;
-            from += put;
-            left -= (size_t)put;
-        }
-    }
-    return 0;
-}
-
-static fs_status write_in_place(const char *path, const fs_part *parts, int count) {
-    int file = open(path, O_WRONLY | O_CLOEXEC);
-    if (file < 0) return cannot("write", path, errno);
-    int error = write_parts(file, parts, count);
-    if (close(file) != 0 && error == 0) error = errno;
-    return error == 0 ? FS_OK : cannot("write", path, error);
-}
-
-// Opens a new file beside `target` and stores its name. mkstemp would make it private (0600); this obeys the umask.
-static int open_temporary(const char *target, char name[PATH_MAX]) {
-    static atomic_uint counter;
-    const char *slash = strrchr(target, '/');
-    int folder = slash == NULL ? 0 : (int)(slash + 1 - target);
-    for (int tries = 0; tries < TEMPORARY_TRIES; tries++) {
-        unsigned number = atomic_fetch_add(&counter, 1);
-        int length = snprintf(name, PATH_MAX, "%.*s.fastscnn-%ld-%u.tmp", folder, target, (long)getpid(), number);
-        if (length >= PATH_MAX) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-        int file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file >= 0 || errno != EEXIST) return file;
-    }
-    return -1;
-}
-
-static fs_status replace(const char *path, const char *target, const fs_part *parts, int count) {
-    char temporary[PATH_MAX];
-    int file = open_temporary(target, temporary);
-    if (file < 0) return cannot("write", path, errno);
-    int error = write_parts(file, parts, count);
-    if (close(file) != 0 && error == 0) error = errno;
-    if (error == 0 && rename(temporary, target) != 0) error = errno;
-    if (error == 0) return FS_OK;
-    unlink(temporary);
-    return cannot("write", path, error);
-}
-
-fs_status fs_file_write(const char *path, const fs_part *parts, int count) {
-    struct stat info;
-    if (stat(path, &info) != 0) return replace(path, path, parts, count);
-    if (S_ISDIR(info.st_mode)) return fs_fail(FS_ERR_IO, "%s: cannot write: it is a folder; name a file in it", path);
-    if (!S_ISREG(info.st_mode)) return write_in_place(path, parts, count);
-    char target[PATH_MAX];
-    if (realpath(path, target) == NULL) return cannot("write", path, errno);
-    return replace(path, target, parts, count);
 }

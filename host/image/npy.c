@@ -4,6 +4,7 @@
 
 #include "host/image/codec.h"
 #include "runtime/base/mem.h"
+#include "runtime/base/writer.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "float data is written as it lies in memory");
 
@@ -41,5 +42,5 @@ fs_status fs_npy_write_f32(const char *path, const float *data, const size_t *sh
     char header[NPY_HEADER_MAX];
     size_t length = make_header(shape, rank, header);
     const fs_part parts[2] = {{header, length}, {data, bytes}};
-    return fs_file_write(path, parts, 2);
+    return fs_write_whole(path, parts, 2);
 }
