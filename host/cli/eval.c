@@ -38,6 +38,13 @@ static void on_interrupt(int signal_number) {
     interrupted = 1;
 }
 
+// The first interrupt ends the run with the result of what is done, the second ends the program.
+static void watch_interrupts(struct sigaction *before) {
+    const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    interrupted = 0;
+    sigaction(SIGINT, &action, before);
+}
+
 // ---- One pair -------------------------------------------------------------------------------------------------------
 
 static bool read_labels(fs_eval *self, const char *path, fs_image *labels) {
@@ -198,19 +205,28 @@ static bool evaluate_pairs(fs_eval *self) {
         fs_complain("out of memory for a list of %zu pictures", pairs->count);
         return false;
     }
-    size_t failed = 0;
+    struct sigaction before;
+    watch_interrupts(&before);
+    size_t tried = 0, failed = 0;
     fs_progress_start(&self->progress, "evaluating", pairs->count, self->quiet);
-    for (size_t i = 0; i < pairs->count && (failed == 0 || self->keep_going); i++) {
-        fs_progress_update(&self->progress, i);
-        const fs_pair *pair = &pairs->list[i];
+    for (; !interrupted && tried < pairs->count && (failed == 0 || self->keep_going); tried++) {
+        fs_progress_update(&self->progress, tried);
+        const fs_pair *pair = &pairs->list[tried];
         if (evaluate_pair(self, pair)) continue;
         evaluation->failed[failed++] = pair->in != NULL ? pair->in : pair->truth;
     }
     fs_progress_clear(&self->progress);
+    sigaction(SIGINT, &before, NULL);
     evaluation->found = pairs->count;
-    evaluation->evaluated = pairs->count - failed;
+    evaluation->evaluated = tried - failed;
+    evaluation->failures = failed;
+    evaluation->interrupted = interrupted && tried < pairs->count;
     if (failed > 0 && !self->keep_going) {
         fs_complain("nothing was evaluated or written; --keep-going leaves out what fails");
+        return false;
+    }
+    if (evaluation->evaluated == 0 && evaluation->interrupted) {
+        fs_complain("interrupted before the first picture was done; nothing was written");
         return false;
     }
     if (evaluation->evaluated == 0) {
@@ -218,9 +234,9 @@ static bool evaluate_pairs(fs_eval *self) {
         return false;
     }
     if (fs_confusion_counted(&evaluation->matrix) == 0) {
-        fs_complain("every pixel of the truth in '%s' is ignored, so there is nothing to measure; see --ignore and "
+        fs_complain("every pixel of the truth in '%s' %sis ignored, so there is nothing to measure; see --ignore and "
                     "--truth-ids",
-                    evaluation->truth);
+                    evaluation->truth, evaluation->interrupted ? "up to the interrupt " : "");
         return false;
     }
     evaluation->unused = pairs->unused;
@@ -231,9 +247,7 @@ static bool evaluate_pairs(fs_eval *self) {
 static bool evaluate_scenes(fs_eval *self) {
     fs_evaluation *evaluation = &self->evaluation;
     struct sigaction before;
-    const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    interrupted = 0;
-    sigaction(SIGINT, &action, &before);
+    watch_interrupts(&before);
     const size_t wanted = (size_t)self->scenes;
     fs_progress_start(&self->progress, "evaluating", wanted, self->quiet);
     size_t done = 0;
@@ -248,6 +262,7 @@ static bool evaluate_scenes(fs_eval *self) {
     evaluation->scene_seed = self->seed;
     evaluation->evaluated = done;
     evaluation->found = wanted > 0 ? wanted : done;
+    evaluation->interrupted = interrupted && done < evaluation->found;
     if (fine && done == 0) fs_complain("interrupted before the first street was done; nothing was written");
     return fine && done > 0;
 }
@@ -302,7 +317,8 @@ static int evaluate(fs_eval *self) {
                     network ? "label maps of the truth" : "predictions");
     if (self->json != NULL && !fs_evaluation_write(evaluation, self->json)) return FS_EXIT_FAILED;
     if (evaluation->evaluated == evaluation->found) return FS_EXIT_OK;
-    fs_complain("partial: %zu of %zu pictures were evaluated", evaluation->evaluated, evaluation->found);
+    fs_complain("partial: %zu of %zu pictures were evaluated%s", evaluation->evaluated, evaluation->found,
+                evaluation->interrupted ? " before the interrupt" : "");
     return FS_EXIT_FAILED;
 }
 
@@ -424,7 +440,8 @@ int fs_verb_eval(int argc, char **argv) {
         .name = "eval",
         .synopsis = "--images DIR --truth DIR | --scenes N [OPTION]...",
         .about = "Measures accuracy: mean IoU, IoU of each class and pixel accuracy over all pixels of all pictures.\n"
-                 "Pictures and truth must have the same size.",
+                 "Pictures and truth must have the same size. Ctrl-C ends it with the result so far, which says that "
+                 "it is\npartial, and exit code 1; a second one ends it at once.",
         .examples = "  fastscnn eval --images test/images --truth test/labels --weights model.safetensors\n"
                     "  fastscnn eval --images leftImg8bit/val --truth gtFine/val --truth-ids cityscapes --json r.json\n"
                     "  fastscnn eval --scenes 200\n"

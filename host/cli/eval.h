@@ -21,8 +21,10 @@ typedef struct fs_evaluation {
     bool scenes;                              // in their place, generated streets from this seed on
     int scene_seed;
     size_t found, evaluated; // pairs
+    bool interrupted;        // before all were tried
     size_t unused;           // files without a partner that nothing asked for
-    const char **failed;     // [found - evaluated] paths; borrowed
+    const char **failed;     // [failures] paths; borrowed
+    size_t failures;
     double seconds;
     // How; NULL where no network ran.
     const fs_model_open *model;

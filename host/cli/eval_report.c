@@ -62,7 +62,10 @@ void fs_evaluation_print(const fs_evaluation *self, FILE *file) {
     fprintf(file, "\n%zu %s, %.0f pixels, %.2f %% of the truth ignored\n", self->evaluated,
             self->evaluated == 1 ? "picture" : "pictures", counted + ignored, 100 * ignored / (counted + ignored));
     if (self->evaluated < self->found)
-        fprintf(file, "PARTIAL: %zu of %zu pictures, the others failed\n", self->evaluated, self->found);
+        fprintf(file, "PARTIAL: %zu of %zu pictures, %s\n", self->evaluated, self->found,
+                !self->interrupted   ? "the others failed"
+                : self->failures > 0 ? "interrupted, and some failed"
+                                     : "interrupted");
     if (self->model == NULL) return;
     fprintf(file, "%s %s, %s, %.1f s, %s\n", fs_backend_names[self->model->info.backend],
             fs_precision_names[self->model->info.precision], self->model->info.device, self->seconds,
@@ -130,8 +133,9 @@ bool fs_evaluation_write(const fs_evaluation *self, const char *path) {
     fs_json_integer(&json, "images", (int64_t)self->evaluated);
     fs_json_integer(&json, "images_found", (int64_t)self->found);
     fs_json_bool(&json, "partial", self->evaluated < self->found);
+    fs_json_bool(&json, "interrupted", self->interrupted);
     fs_json_open(&json, "failed", '[');
-    for (size_t i = 0; i < self->found - self->evaluated; i++) fs_json_string(&json, NULL, self->failed[i]);
+    for (size_t i = 0; i < self->failures; i++) fs_json_string(&json, NULL, self->failed[i]);
     fs_json_close(&json, ']');
     add_scores(self, &json);
     fs_json_integer(&json, "pixels", (int64_t)fs_confusion_counted(&self->matrix));

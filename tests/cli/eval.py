@@ -398,6 +398,40 @@ def scenes(command):
         assert "fastscnn eval --help" in command(*arguments, code=2).stderr, arguments
 
 
+def interrupts(command):
+    """Ctrl-C gives what was done, says that it is partial and why, and exit code 1; scenes and pictures alike."""
+    many = command.folder / "many"
+    picture = put(many / "images" / "p0.png", street(3, 128, 256), kind=2)
+    truth = put(many / "truth" / "p0.png", labels(3, 128, 256, range(11)))
+    for i in range(1, 2000):
+        (many / "images" / f"p{i}.png").hardlink_to(picture)
+        (many / "truth" / f"p{i}.png").hardlink_to(truth)
+    (many / "images" / "broken.png").write_bytes(b"no picture")  # comes first
+    put(many / "truth" / "broken.png", labels(3, 128, 256, range(11)))
+    run = ("--threads", "1", "--backend", "cpu", "--precision", "fp32")
+    pictures = ("--images", many / "images", "--truth", many / "truth", "--keep-going", "--weights", "random:1")
+    for arguments, all_of_them, failures in ((("--scenes", 20000, "--size", "128x256"), 20000, []),
+                                             (pictures, 2001, [str(many / "images" / "broken.png")])):
+        where = command.folder / "partial.json"
+        for wait in (1, 4, 15):  # seconds: enough for one picture on slower machines as well
+            where.unlink(missing_ok=True)
+            with subprocess.Popen([command.program, "eval", *map(str, arguments), *run, "--json", str(where)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as long:
+                time.sleep(wait)
+                long.send_signal(signal.SIGINT)
+                out, err = long.communicate(timeout=120)
+            if where.exists():
+                break
+            assert long.returncode == -signal.SIGINT or "interrupted before the first" in err, (long.returncode, err)
+        found = json.loads(where.read_text(encoding="utf-8"))
+        assert long.returncode == 1, (long.returncode, err)
+        assert found["partial"] is True and found["interrupted"] is True and found["failed"] == failures, found
+        assert 0 < found["images"] < found["images_found"] == all_of_them, found
+        assert f"PARTIAL: {found['images']} of {all_of_them} pictures, interrupted" in out, out
+        assert "failed" not in out or failures, out
+        assert "before the interrupt" in err, err
+
+
 def page(command):
     """bench/accuracy.py on what eval wrote: fills a page, agrees with it, and notices a change or a partial result."""
     script = pathlib.Path(__file__).resolve().parents[2] / "bench" / "accuracy.py"
@@ -444,7 +478,7 @@ def main():
     program = pathlib.Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory(prefix="fastscnn-eval-") as folder:
         command = Command(program, pathlib.Path(folder))
-        for test in (train_ids, cityscapes, network, names, kinds, bad, usage, scenes, page):
+        for test in (train_ids, cityscapes, network, names, kinds, bad, usage, scenes, interrupts, page):
             test(command)
             print(f"{test.__name__}: fine", flush=True)
     return 0
