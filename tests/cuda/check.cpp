@@ -223,16 +223,17 @@ uint16_t to_half(float value) {
     return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xFFFu + odd) >> 13)); // exponent bias 127 to 15
 }
 
+// Exponent and mantissa move into place, which makes a float 2^112 times too small, subnormals too.
 float from_half(uint16_t half) {
-    const int exponent = (half >> 10) & 31, mantissa = half & 1023;
+    const uint32_t magnitude = half & 0x7FFFu, sign = (half & 0x8000u) << 16;
+    uint32_t bits = magnitude << 13;
     float value;
-    if (exponent == 31)
-        value = mantissa ? NAN : INFINITY;
-    else if (exponent == 0)
-        value = std::ldexp(static_cast<float>(mantissa), -24);
-    else
-        value = std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
-    return half & 0x8000 ? -value : value;
+    memcpy(&value, &bits, sizeof value);
+    value = magnitude > 0x7C00u ? NAN : magnitude == 0x7C00u ? INFINITY : value * 0x1p112f;
+    memcpy(&bits, &value, sizeof bits);
+    bits |= sign;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 float round_half(float value) {

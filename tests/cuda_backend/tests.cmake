@@ -3,7 +3,7 @@ if(FS_CUDA_INCLUDE_DIR)
 
 # fs_backend_program(NAME LIBRARIES...): NAME.cpp and the helpers, with the backend's host code linked in.
 function(fs_backend_program name source)
-  add_executable(${name} ${source} ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/network.cpp $<TARGET_OBJECTS:fs_cuda_host>
+  add_executable(${name} ${source} $<TARGET_OBJECTS:fs_cuda_network> $<TARGET_OBJECTS:fs_cuda_host>
     $<TARGET_OBJECTS:fs_cuda_check>)
   target_link_libraries(${name} PRIVATE fs_flags fastscnn_internal fs_golden ${ARGN})
   target_include_directories(${name} SYSTEM PRIVATE ${FS_CUDA_INCLUDE_DIR})
@@ -13,6 +13,9 @@ endfunction()
 # At the end of tests/: targets of the other folders exist by then.
 function(fs_backend_tests)
   set(folder ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+  add_library(fs_cuda_network OBJECT ${folder}/network.cpp)
+  target_link_libraries(fs_cuda_network PRIVATE fs_flags fastscnn_internal fs_golden)
+  target_include_directories(fs_cuda_network SYSTEM PRIVATE ${FS_CUDA_INCLUDE_DIR})
   set(environment FASTSCNN_TUNING_CACHE=off)
   if(FASTSCNN_SANITIZE)
     list(APPEND environment FS_TEST_QUICK=1)

@@ -16,21 +16,20 @@ struct Copy {
     const void *from; // null: zeros
 };
 
-// One thread's copies: those not yet committed, and the committed groups, oldest first.
+// One thread's copies that have not arrived, oldest first; a group is a stretch of them, and what lies behind the last
+// group is not yet committed. The vectors keep their memory from block to block.
 struct Copies {
-    std::vector<Copy> open;
-    std::vector<std::vector<Copy>> groups;
+    std::vector<Copy> queue;
+    std::vector<size_t> ends; // of the committed groups
 };
 Copies copies[fibers_most];
 
-void complete(const std::vector<Copy> &group) {
-    for (const Copy &copy : group) {
-        if (copy.from)
-            memcpy(copy.to, copy.from, 16);
-        else
-            memset(copy.to, 0, 16);
-        observe_copy_done(copy.to);
-    }
+void complete(const Copy &copy) {
+    if (copy.from)
+        memcpy(copy.to, copy.from, 16);
+    else
+        memset(copy.to, 0, 16);
+    observe_copy_done(copy.to);
 }
 
 } // namespace
@@ -38,7 +37,7 @@ void complete(const std::vector<Copy> &group) {
 void copies_start() {
     for (int i = 0; i < block.thread_count; i++) {
         Copies &own = copies[block.threads[i].slot];
-        own.open.clear(), own.groups.clear();
+        own.queue.clear(), own.ends.clear();
     }
 }
 
@@ -54,21 +53,23 @@ void async_copy16(void *to, const void *from, bool valid) {
               place.offset);
     observe_copy_issued(to, from, valid, caller);
     memset(to, 0xff, 16);
-    copies[block.current->slot].open.push_back({to, valid ? from : nullptr});
+    copies[block.current->slot].queue.push_back({to, valid ? from : nullptr});
 }
 
 void async_commit() {
     Copies &own = copies[block.current->slot];
-    own.groups.push_back(std::move(own.open));
-    own.open.clear();
+    own.ends.push_back(own.queue.size());
 }
 
 void async_wait(int left) {
-    auto &groups = copies[block.current->slot].groups;
-    const int finished = static_cast<int>(groups.size()) - left;
+    auto &[queue, ends] = copies[block.current->slot];
+    const auto finished = static_cast<ptrdiff_t>(ends.size()) - left;
     if (finished <= 0) return;
-    for (int i = 0; i < finished; i++) complete(groups[static_cast<size_t>(i)]);
-    groups.erase(groups.begin(), groups.begin() + finished);
+    const size_t arrived = ends[static_cast<size_t>(finished) - 1];
+    for (size_t i = 0; i < arrived; i++) complete(queue[i]);
+    queue.erase(queue.begin(), queue.begin() + static_cast<ptrdiff_t>(arrived));
+    ends.erase(ends.begin(), ends.begin() + finished);
+    for (size_t &end : ends) end -= arrived;
 }
 
 } // namespace simt

@@ -38,11 +38,20 @@ namespace simt {
 namespace {
 
 #ifdef SIMT_ASAN
-constexpr size_t stack_bytes = 256 << 10; // red zones around every local
+constexpr size_t usable_bytes = 256 << 10; // red zones around every local
 #else
-constexpr size_t stack_bytes = 64 << 10;
+constexpr size_t usable_bytes = 64 << 10;
 #endif
-constexpr size_t guard_bytes = 16 << 10, slot_bytes = stack_bytes + guard_bytes;
+// Threads do the same, each on its stack, so stacks must not lie alike to the caches, or the threads of a block push one
+// another out of them: a slot is an odd number of pages, and its stack starts up to a page below its end.
+constexpr size_t page_bytes = 4 << 10, stagger_bytes = 512, staggers = page_bytes / stagger_bytes;
+constexpr size_t stack_bytes = usable_bytes + page_bytes, guard_bytes = 16 << 10;
+constexpr size_t slot_bytes = stack_bytes + guard_bytes;
+static_assert(slot_bytes / page_bytes % 2 == 1);
+
+size_t stagger(int index) {
+    return static_cast<size_t>(index + index / 16) % staggers * stagger_bytes;
+}
 
 unsigned char *pool;
 void *scheduler_stack_pointer;
@@ -95,9 +104,12 @@ void fiber_prepare(Fiber &fiber, int index, void (*body)(void *), void *argument
     fiber.stack = pool + index * slot_bytes + guard_bytes;
     fiber.body = body, fiber.argument = argument;
     fiber.asan_stack = nullptr;
-    ASAN_UNPOISON_MEMORY_REGION(fiber.stack, stack_bytes); // an abandoned run leaves its frames' red zones
+    // An abandoned run leaves its frames' red zones. Only then: to clear the shadow of a whole stack takes longer than
+    // many a kernel.
+    if (fiber.unfinished) ASAN_UNPOISON_MEMORY_REGION(fiber.stack, stack_bytes);
+    fiber.unfinished = true;
     // What simt_switch pops: six registers, then run_body as the address to return to, with the alignment of a call.
-    auto *top = reinterpret_cast<uintptr_t *>(fiber.stack + stack_bytes) - 8;
+    auto *top = reinterpret_cast<uintptr_t *>(fiber.stack + stack_bytes - stagger(index)) - 8;
     memset(top, 0, 8 * sizeof *top);
     top[6] = reinterpret_cast<uintptr_t>(&run_body);
     fiber.stack_pointer = top;
@@ -122,6 +134,7 @@ void fiber_yield(Fiber &fiber) {
 }
 
 void fiber_finish(Fiber &fiber) {
+    fiber.unfinished = false;
     leaving_fiber(nullptr);
     simt_switch(&fiber.stack_pointer, scheduler_stack_pointer);
     abort();

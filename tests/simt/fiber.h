@@ -10,6 +10,7 @@ struct Fiber {
     void *stack_pointer; // while it does not run
     unsigned char *stack;
     void *asan_stack;
+    bool unfinished; // prepared, and its body has not ended
     void (*body)(void *);
     void *argument;
 };

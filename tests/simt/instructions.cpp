@@ -13,14 +13,14 @@ namespace {
 
 // Exact, without tables or branches that would stop vectorisation: exponent and mantissa move into place, then a
 // multiplication by 2^112 corrects the bias, subnormals included.
-float from_half(uint32_t h) {
-    const uint32_t sign = (h & 0x8000) << 16, rest = (h & 0x7fff) << 13;
-    const uint32_t special = rest >= 0x0f800000 ? 0x70000000 : 0; // infinity, NaN: all ones in the exponent
-    uint32_t bits = rest | special;
+float from_half(uint16_t h) {
+    const uint32_t sign = (h & 0x8000u) << 16, rest = (h & 0x7fffu) << 13;
     float x;
-    memcpy(&x, &bits, sizeof x);
-    if (!special) x *= 0x1p112f;
+    memcpy(&x, &rest, sizeof x);
+    x *= 0x1p112f;
+    uint32_t bits;
     memcpy(&bits, &x, sizeof x);
+    bits = rest >= 0x0f800000 ? rest | 0x70000000 : bits; // infinity, NaN: all ones in the exponent
     bits |= sign;
     memcpy(&x, &bits, sizeof x);
     return x;
@@ -31,29 +31,37 @@ struct Multiply {
     const uint32_t *a, *b;
 };
 
-void multiply(void *const all[lanes]) {
-    float a[16][16], b[16][8]; // [row][k], [k][column]
+[[gnu::always_inline]] inline void multiply(void *const all[lanes]) {
+    uint16_t halves[16 * 16 + 16 * 8]; // [row][k], [k][column]
+    uint16_t *const a = halves, *const b = halves + 16 * 16;
+    float sum[16][8], floats[16 * 16 + 16 * 8];
     for (int lane = 0; lane < lanes; lane++) {
         const auto *regs = static_cast<const Multiply *>(all[lane]);
         const int group = lane / 4, thread = lane % 4;
-        for (int i = 0; i < 4; i++)
-            for (int part = 0; part < 2; part++) {
-                const int row = group + i % 2 * 8, k = thread * 2 + part + i / 2 * 8;
-                a[row][k] = from_half(regs->a[i] >> (16 * part) & 0xffff);
-            }
+        for (int i = 0; i < 4; i++) {
+            memcpy(&a[(group + i % 2 * 8) * 16 + thread * 2 + i / 2 * 8], &regs->a[i], 4);
+            sum[group + i / 2 * 8][thread * 2 + i % 2] = regs->d[i];
+        }
         for (int i = 0; i < 2; i++)
             for (int part = 0; part < 2; part++)
-                b[thread * 2 + part + i * 8][group] = from_half(regs->b[i] >> (16 * part) & 0xffff);
+                b[(thread * 2 + part + i * 8) * 8 + group] = static_cast<uint16_t>(regs->b[i] >> (16 * part));
     }
-    for (int lane = 0; lane < lanes; lane++) {
-        float *d = static_cast<const Multiply *>(all[lane])->d;
-        for (int i = 0; i < 4; i++) {
-            const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-            float sum = d[i];
-            for (int k = 0; k < 16; k++) sum += a[row][k] * b[k][column];
-            d[i] = sum;
-        }
-    }
+    for (int i = 0; i < 16 * 16 + 16 * 8; i++) floats[i] = from_half(halves[i]);
+    for (int row = 0; row < 16; row++)
+        for (int k = 0; k < 16; k++)
+            for (int column = 0; column < 8; column++)
+                sum[row][column] += floats[row * 16 + k] * floats[16 * 16 + k * 8 + column];
+    for (int lane = 0; lane < lanes; lane++)
+        for (int i = 0; i < 4; i++)
+            static_cast<const Multiply *>(all[lane])->d[i] = sum[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
+}
+
+// The same operations in the same order, so the same bits.
+void multiply_plain(void *const all[lanes]) {
+    multiply(all);
+}
+[[gnu::target("avx2")]] void multiply_avx2(void *const all[lanes]) {
+    multiply(all);
 }
 
 struct Load {
@@ -84,7 +92,7 @@ void check_row(const char *name, const void *row, const Site &site) {
 } // namespace
 
 void mma_m16n8k16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
-    static const Collective what = {"mma.m16n8k16", multiply};
+    static const Collective what = {"mma.m16n8k16", __builtin_cpu_supports("avx2") ? multiply_avx2 : multiply_plain};
     Multiply lane = {d, a, b};
     meet(what, 0xffffffff, &lane, {nullptr, 0, __builtin_return_address(0)});
 }

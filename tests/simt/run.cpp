@@ -62,10 +62,28 @@ struct Order {
     const int *end() const { return item + count; }
 };
 
+// Orders of a warp's lanes. A warp moves millions of times in a test, so a launch draws some orders, and a move takes
+// one of them from any place on.
+struct LaneOrders {
+    static constexpr unsigned count = 32;
+    uint8_t lane[count][2 * lanes];
+    void draw(Random &random) {
+        for (auto &row : lane) {
+            const Order order(lanes, random);
+            for (int i = 0; i < 2 * lanes; i++) row[i] = static_cast<uint8_t>(order.item[i % lanes]);
+        }
+    }
+    const uint8_t *take(Random &random) const {
+        const uint64_t bits = random.bits();
+        return lane[bits % count] + bits / count % lanes;
+    }
+};
+
 struct Run {
     const Entry *entry;
     alignas(64) unsigned char params[4096];
     Random random;
+    LaneOrders orders;
 };
 Run &run() {
     static Run the;
@@ -95,8 +113,9 @@ void resume(Thread &thread) {
 // Each ready lane of the warp once. Returns whether any moved.
 bool step_warp(int warp) {
     bool moved = false;
-    for (int lane : Order(lanes, run().random)) {
-        Thread *thread = thread_at(warp, lane);
+    const uint8_t *order = run().orders.take(run().random);
+    for (int i = 0; i < lanes; i++) {
+        Thread *thread = thread_at(warp, order[i]);
         if (!thread || thread->state != State::ready) continue;
         resume(*thread);
         if (block.failed) return false;
@@ -239,6 +258,7 @@ int launch(const void *entry, const unsigned grid[3], unsigned threads, unsigned
     r.entry = static_cast<const Entry *>(entry);
     memcpy(r.params, params, bytes);
     r.random.state = settings().seed;
+    r.orders.draw(r.random);
     gridDim = dim3(grid[0], grid[1], grid[2]);
     blockDim = dim3(threads, 1, 1);
     block.thread_count = static_cast<int>(threads);

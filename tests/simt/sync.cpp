@@ -53,22 +53,21 @@ void meet(const Collective &what, uint32_t mask, void *lane, Site site) {
     self.collective = &what, self.mask = mask, self.lane = lane, self.site = site;
     block.waiting[warp] |= own;
 
-    void *all[lanes] = {};
     bool complete = (block.waiting[warp] & mask) == mask;
-    for (int i = 0; complete && i < lanes; i++) {
-        if (!(mask >> i & 1)) continue;
-        const Thread &other = *thread_at(warp, i);
+    for (uint32_t rest = mask; complete && rest; rest &= rest - 1) {
+        const Thread &other = *thread_at(warp, __builtin_ctz(rest));
         complete = other.collective == &what && other.mask == mask;
-        all[i] = other.lane;
     }
     if (!complete) {
         wait_as(State::in_collective, site);
         return;
     }
+    void *all[lanes] = {};
+    for (uint32_t rest = mask; rest; rest &= rest - 1)
+        all[__builtin_ctz(rest)] = thread_at(warp, __builtin_ctz(rest))->lane;
     what.compute(all);
     block.waiting[warp] &= ~mask;
-    for (int i = 0; i < lanes; i++)
-        if (mask >> i & 1) thread_at(warp, i)->state = State::ready;
+    for (uint32_t rest = mask; rest; rest &= rest - 1) thread_at(warp, __builtin_ctz(rest))->state = State::ready;
 }
 
 void warp_barrier(uint32_t mask, Site site) {
