@@ -133,10 +133,11 @@ static fs_status choose_backend(const fscnn_engine_options *o, bool planning, fs
 
 static fs_status refuse_precision(const fs_backend *backend, const fs_probe *probe, fs_precision precision) {
     if (backend == &fs_cpu_backend && precision == FS_INT8)
-        return fs_fail(FS_ERR_UNSUPPORTED,
-                       "the cpu backend runs int8 on processors with AVX-512 VNNI, which is not to be had here (%s); "
-                       "leave the precision to auto",
-                       probe->kind);
+        return fs_fail(
+            FS_ERR_UNSUPPORTED,
+            "the cpu backend does not run int8 on this processor: it needs AVX-512 VNNI, and this is %s; leave the "
+            "precision to auto",
+            probe->kind);
     return fs_fail(FS_ERR_UNSUPPORTED, "the %s backend does not run %s; leave the precision to auto", backend->name,
                    fs_precision_name(precision));
 }

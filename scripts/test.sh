@@ -20,7 +20,7 @@ run_kind() {
     printf '\n== %s: build\n' "$kind"
     rm -rf "$folder/results"
     mkdir -p "$folder/results"
-    if ! { cmake --preset "$kind" -DFASTSCNN_TESTS=ON >"$folder/results/configure.log" 2>&1 ||
+    if ! { cmake --preset "$kind" -DFASTSCNN_TESTS=ON -DFASTSCNN_WERROR=ON >"$folder/results/configure.log" 2>&1 ||
         { cat "$folder/results/configure.log" && false; }; } ||
         ! cmake --build "$folder" --parallel "$jobs" --target "$target"; then
         echo "test: the $kind build failed"

@@ -1,6 +1,7 @@
 // fastscnn calibrate: makes a copy of a model for int8, from typical pictures.
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "host/cli/cli.h"
 #include "host/cli/jobs.h"
@@ -121,8 +122,29 @@ static int calibrate(calibrate_job *self) {
     }
     if (fine && self->json != NULL) fine = fs_text_write(self->json, json.data, json.length);
     fs_text_free(&json);
-    if (fine && !self->quiet) printf("%s: calibrated on %d pictures\n", self->out, self->used);
+    if (fine && !self->quiet)
+        printf("%s: calibrated on %d picture%s\n", self->out, self->used, self->used == 1 ? "" : "s");
     return fine ? FS_EXIT_OK : FS_EXIT_FAILED;
+}
+
+static bool same_file(const char *a, const char *b) {
+    struct stat of_a, of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+// The copy replaces neither the model nor what else this run reads or writes, by whatever name.
+static bool distinct(const calibrate_job *self) {
+    if (same_file(self->out, self->weights)) {
+        fs_complain("output '%s' is the model itself; give the copy another name", self->out);
+        return false;
+    }
+    if (same_file(self->out, self->images)) {
+        fs_complain("output '%s' is the input; give the copy another name", self->out);
+        return false;
+    }
+    const bool both = self->json != NULL && (strcmp(self->json, self->out) == 0 || same_file(self->json, self->out));
+    if (both) fs_complain("options '-o' and '--json' name the same file '%s'", self->out);
+    return !both;
 }
 
 int fs_verb_calibrate(int argc, char **argv) {
@@ -198,6 +220,7 @@ int fs_verb_calibrate(int argc, char **argv) {
         fs_complain("no weights: no model is bundled; pass --weights FILE");
         return FS_EXIT_FAILED;
     }
+    if (!distinct(&self)) return FS_EXIT_USAGE;
     if (!fs_output_check(self.out)) return FS_EXIT_FAILED;
     if (self.json != NULL && strcmp(self.json, "-") != 0 && !fs_output_check(self.json)) return FS_EXIT_FAILED;
     code = calibrate(&self);

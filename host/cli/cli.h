@@ -47,7 +47,7 @@ const char *fs_bytes_text(uint64_t bytes, char text[32]);
 bool fs_output_check(const char *path);
 // Makes a folder and its parents; fine when it exists. Complains on failure.
 bool fs_folder_make(const char *path);
-// Writes a text file whole or not at all ("-": standard output). Complains on failure.
+// Writes a text file whole or not at all. Complains on failure, but of standard output ("-"), as main() does.
 bool fs_text_write(const char *path, const char *text, size_t length);
 // Whether the name ends in `ending`, any case.
 bool fs_name_ends(const char *path, const char *ending);

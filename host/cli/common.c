@@ -132,11 +132,8 @@ bool fs_folder_make(const char *path) {
 
 bool fs_text_write(const char *path, const char *text, size_t length) {
     fflush(stdout); // "/dev/stdout" is written past stdio
-    if (strcmp(path, "-") == 0) {
-        if (fwrite(text, 1, length, stdout) == length && fflush(stdout) == 0) return true;
-        fs_complain("cannot write 'standard output': %s", strerror(errno));
-        return false;
-    }
+    // main() complains of standard output, once.
+    if (strcmp(path, "-") == 0) return fwrite(text, 1, length, stdout) == length && fflush(stdout) == 0;
     const fs_part part = {text, length};
     if (fs_write_whole(path, &part, 1) == FS_OK) return true;
     fs_complain("%s", fs_error_text());

@@ -25,10 +25,10 @@ typedef struct fs_profile {
     fscnn_session_info session;
     fs_size size;
     const char *task, *io;
-    char input[256]; // in words
-    double warmup;   // seconds
+    char input[256];  // in words
+    double warmup;    // seconds
     bool interrupted; // before the asked-for frames or seconds were over
-    double others;   // processors that other processes kept busy meanwhile; < 0: unknown
+    double others;    // processors that other processes kept busy meanwhile; < 0: unknown
 
     fs_profile_step *step; // [session.steps]
     fs_profile_module *module;

@@ -5,6 +5,7 @@
 
 #include "host/cli/profile.h"
 
+static const double FS_PI = 3.14159265358979323846;
 enum { WIDTH = 1060, LEFT = 190, RIGHT = 150, ROW = 22, COLORS = 8 };
 
 // One colour a module, told apart by people who see few colours too.
@@ -85,7 +86,9 @@ static void bars(const fs_profile *p, fs_text *html) {
 
 // ---- Roofline -------------------------------------------------------------------------------------------------------
 
-enum { PLOT_HEIGHT = 520, PLOT_LEFT = 80, PLOT_RIGHT = 30, PLOT_TOP = 20, PLOT_BOTTOM = 60, LABELS_MAX = 256 };
+enum { PLOT_HEIGHT = 520, PLOT_LEFT = 80, PLOT_RIGHT = 30, PLOT_TOP = 20, PLOT_BOTTOM = 60 };
+// Pixels; a name that is further away than NEAR gives way to a number. Two rectangles a step, and the roof's own.
+enum { LABEL_HEIGHT = 12, NEAR = 110, DIRECTIONS = 24, LABELS_MAX = 512 };
 
 // A logarithmic axis from a round number (1, 2 or 5 times a power of ten) to another.
 typedef struct log_axis {
@@ -113,6 +116,78 @@ static log_axis around(double low, double high) {
     return a;
 }
 
+// What stands in the plot already: no label covers it.
+typedef struct labels {
+    double left[LABELS_MAX], top[LABELS_MAX], right[LABELS_MAX], bottom[LABELS_MAX];
+    int count;
+    int numbers; // of steps that found no room for their names
+} labels;
+
+static bool is_free(const labels *all, double left, double top, double right, double bottom) {
+    if (left < PLOT_LEFT || right > WIDTH - PLOT_RIGHT || top < PLOT_TOP || bottom > PLOT_HEIGHT - PLOT_BOTTOM)
+        return false;
+    for (int i = 0; i < all->count; i++)
+        if (left < all->right[i] && right > all->left[i] && top < all->bottom[i] && bottom > all->top[i]) return false;
+    return true;
+}
+
+static void take(labels *all, double left, double top, double right, double bottom) {
+    if (all->count == LABELS_MAX) return;
+    all->left[all->count] = left, all->top[all->count] = top;
+    all->right[all->count] = right, all->bottom[all->count++] = bottom;
+}
+
+static double width_of(const char *text) {
+    return 6.2 * (double)strlen(text);
+}
+
+static void write_label(labels *all, const char *text, double left, double top, fs_text *html) {
+    take(all, left, top, left + width_of(text), top + LABEL_HEIGHT);
+    fs_text_add(html, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"11\">", left, top + 10);
+    escaped(html, text);
+    fs_text_add(html, "</text>\n");
+}
+
+// Beside the disc.
+static bool label_beside(labels *all, const char *text, double x, double y, double radius, fs_text *html) {
+    const double wide = width_of(text), half = wide / 2, gap = radius + 3;
+    const double lefts[] = {x + gap, x - gap - wide, x - half, x - half},
+                 tops[] = {y - 6, y - 6, y - gap - LABEL_HEIGHT, y + gap};
+    for (int i = 0; i < 4; i++) {
+        if (!is_free(all, lefts[i], tops[i], lefts[i] + wide, tops[i] + LABEL_HEIGHT)) continue;
+        write_label(all, text, lefts[i], tops[i], html);
+        return true;
+    }
+    return false;
+}
+
+// In the nearest free place up to `far` away, with a line from it to the disc's centre.
+static bool label_away(labels *all, const char *text, double x, double y, double far, fs_text *html) {
+    const double wide = width_of(text);
+    for (double distance = 16; distance <= far; distance += 6)
+        for (int i = 0; i < DIRECTIONS; i++) {
+            const double angle = 2 * FS_PI * i / DIRECTIONS, at_x = x + distance * cos(angle),
+                         at_y = y + distance * sin(angle);
+            const double left = cos(angle) >= 0 ? at_x : at_x - wide, top = at_y - LABEL_HEIGHT / 2.0;
+            if (!is_free(all, left - 2, top - 1, left + wide + 2, top + LABEL_HEIGHT + 1)) continue;
+            fs_text_add(html,
+                        "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#333\" "
+                        "stroke-width=\"0.7\"/>",
+                        x, y, at_x, at_y);
+            write_label(all, text, left, top, html);
+            return true;
+        }
+    return false;
+}
+
+// A step's name, or where that finds no room its number in the table of steps.
+static void label(labels *all, const char *name, int step, double x, double y, double radius, fs_text *html) {
+    char number[16];
+    snprintf(number, sizeof number, "%d", step);
+    if (label_beside(all, name, x, y, radius, html) || label_away(all, name, x, y, NEAR, html)) return;
+    if (label_away(all, number, x, y, WIDTH, html)) all->numbers++;
+}
+
 static void grid(log_axis x, log_axis y, fs_text *html) {
     const double left = PLOT_LEFT, right = WIDTH - PLOT_RIGHT, top = PLOT_TOP, bottom = PLOT_HEIGHT - PLOT_BOTTOM;
     for (double tick = x.low; tick <= x.high * 1.001; tick = round_up(tick)) {
@@ -135,7 +210,7 @@ static void grid(log_axis x, log_axis y, fs_text *html) {
                 (top + bottom) / 2, (top + bottom) / 2);
 }
 
-static void roof(const fscnn_step_info *info, log_axis x, log_axis y, fs_text *html) {
+static void roof(const fscnn_step_info *info, log_axis x, log_axis y, labels *names, fs_text *html) {
     const double peak = info->peak_flops * 1e-9, bandwidth = info->peak_bandwidth * 1e-9, ridge = peak / bandwidth;
     // The slope enters the plot from the left or from below.
     double from = x.low;
@@ -145,42 +220,11 @@ static void roof(const fscnn_step_info *info, log_axis x, log_axis y, fs_text *h
                 y_at(y, peak));
     fs_text_add(html, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.0f GFLOP/s</text>\n", WIDTH - PLOT_RIGHT - 6,
                 y_at(y, peak) - 7, peak);
+    take(names, WIDTH - PLOT_RIGHT - 106, y_at(y, peak) - 19, WIDTH - PLOT_RIGHT, y_at(y, peak) - 3);
     // Under the slope, right of its lower end: there it crosses neither the slope nor the flat part.
-    fs_text_add(html, "<text x=\"%.1f\" y=\"%.1f\">%.0f GB/s</text>\n", x_at(x, from) + 10,
-                fmin(y_at(y, from * bandwidth) + 16, PLOT_HEIGHT - PLOT_BOTTOM - 6), bandwidth);
-}
-
-// Where a disc's name may stand without covering another; names without room are left to the tooltips and tables.
-typedef struct labels {
-    double left[LABELS_MAX], top[LABELS_MAX], right[LABELS_MAX], bottom[LABELS_MAX];
-    int count;
-} labels;
-
-static bool is_free(const labels *all, double left, double top, double right, double bottom) {
-    if (left < PLOT_LEFT || right > WIDTH - PLOT_RIGHT || all->count == LABELS_MAX) return false;
-    for (int i = 0; i < all->count; i++)
-        if (left < all->right[i] && right > all->left[i] && top < all->bottom[i] && bottom > all->top[i]) return false;
-    return true;
-}
-
-static void take(labels *all, double left, double top, double right, double bottom) {
-    if (all->count == LABELS_MAX) return;
-    all->left[all->count] = left, all->top[all->count] = top;
-    all->right[all->count] = right, all->bottom[all->count++] = bottom;
-}
-
-static void label(labels *all, const char *name, double x, double y, double radius, fs_text *html) {
-    const double wide = 6.2 * (double)strlen(name), half = wide / 2, gap = radius + 3;
-    const double lefts[] = {x + gap, x - gap - wide, x - half, x - half},
-                 tops[] = {y - 6, y - 6, y - gap - 12, y + gap};
-    for (int i = 0; i < 4; i++) {
-        if (!is_free(all, lefts[i], tops[i], lefts[i] + wide, tops[i] + 12)) continue;
-        take(all, lefts[i], tops[i], lefts[i] + wide, tops[i] + 12);
-        fs_text_add(html, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"11\">", lefts[i], tops[i] + 10);
-        escaped(html, name);
-        fs_text_add(html, "</text>\n");
-        return;
-    }
+    const double base = fmin(y_at(y, from * bandwidth) + 16, PLOT_HEIGHT - PLOT_BOTTOM - 6);
+    fs_text_add(html, "<text x=\"%.1f\" y=\"%.1f\">%.0f GB/s</text>\n", x_at(x, from) + 10, base, bandwidth);
+    take(names, x_at(x, from) + 8, base - 12, x_at(x, from) + 90, base + 4);
 }
 
 static bool has_point(const fs_profile_step *s) {
@@ -192,6 +236,21 @@ static double disc(const fs_profile *p, const fs_profile_step *s, log_axis x, lo
     *at_x = x_at(x, (double)s->info.flops / fs_step_bytes(&s->info));
     *at_y = y_at(y, rate((double)s->info.flops, s->median_us));
     return 3 + 26 * sqrt(p->steps_us > 0 ? s->median_us / p->steps_us : 0);
+}
+
+static void draw_disc(const fs_profile *p, const fs_profile_step *s, log_axis x, log_axis y, labels *names,
+                      fs_text *html) {
+    if (!has_point(s)) return;
+    double at_x, at_y;
+    const double radius = disc(p, s, x, y, &at_x, &at_y);
+    fs_text_add(html, "<g>");
+    title_of(html, s);
+    fs_text_add(html,
+                "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" fill-opacity=\"0.75\" "
+                "stroke=\"#fff\"/>",
+                at_x, at_y, radius, color_of(p, s->module));
+    fs_text_add(html, "</g>\n");
+    take(names, at_x - radius, at_y - radius, at_x + radius, at_y + radius);
 }
 
 static void roofline(const fs_profile *p, fs_text *html) {
@@ -216,28 +275,26 @@ static void roofline(const fs_profile *p, fs_text *html) {
                 WIDTH, PLOT_HEIGHT, WIDTH, PLOT_HEIGHT);
     fs_text_add(html, "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", WIDTH, PLOT_HEIGHT);
     grid(x, y, html);
-    roof(info, x, y, html);
-    for (int i = 0; i < p->session.steps; i++) {
-        const fs_profile_step *s = &p->step[i];
-        if (!has_point(s)) continue;
-        double at_x, at_y;
-        const double radius = disc(p, s, x, y, &at_x, &at_y);
-        fs_text_add(html, "<g>");
-        title_of(html, s);
-        fs_text_add(html,
-                    "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" fill-opacity=\"0.75\" "
-                    "stroke=\"#fff\"/>",
-                    at_x, at_y, radius, color_of(p, s->module));
-        fs_text_add(html, "</g>\n");
-        take(&names, at_x - radius, at_y - radius, at_x + radius, at_y + radius);
+    roof(info, x, y, &names, html);
+    // Large ones first, so that none hides another: by falling time, steps of equal time in their order.
+    double before = INFINITY;
+    for (;;) {
+        double most = -INFINITY;
+        for (int i = 0; i < p->session.steps; i++)
+            if (p->step[i].median_us < before) most = fmax(most, p->step[i].median_us);
+        if (isinf(most)) break;
+        for (int i = 0; i < p->session.steps; i++)
+            if (p->step[i].median_us == most) draw_disc(p, &p->step[i], x, y, &names, html);
+        before = most;
     }
     for (int i = 0; i < p->session.steps; i++)
         if (has_point(&p->step[i])) {
             double px, py;
             const double radius = disc(p, &p->step[i], x, y, &px, &py);
-            label(&names, p->step[i].info.name, px, py, radius, html);
+            label(&names, p->step[i].info.name, i, px, py, radius, html);
         }
     fs_text_add(html, "</svg>\n");
+    if (names.numbers > 0) fs_text_add(html, "<p>A number is that of the step in the table of steps.</p>\n");
     if (without > 0)
         fs_text_add(html, "<p>%d step%s without arithmetic %s in the tables only.</p>\n", without,
                     without == 1 ? "" : "s", without == 1 ? "is" : "are");
@@ -277,12 +334,12 @@ static void module_table(const fs_profile *p, fs_text *html) {
 
 static void step_table(const fs_profile *p, fs_text *html) {
     fs_text_add(html,
-                "<table><tr><th class=\"name\">step</th><th class=\"name\">kind</th><th>output</th>%s"
+                "<table><tr><th>#</th><th class=\"name\">step</th><th class=\"name\">kind</th><th>output</th>%s"
                 "<th class=\"name\">bound</th><th>min us</th><th>p90 us</th><th class=\"name\">tactic</th></tr>\n",
                 columns);
     for (int i = 0; i < p->session.steps; i++) {
         const fs_profile_step *s = &p->step[i];
-        fs_text_add(html, "<tr>");
+        fs_text_add(html, "<tr><td>%d</td>", i);
         named_cell(html, s->info.name);
         named_cell(html, s->info.kind);
         fs_text_add(html, "<td>%dx%dx%d</td>", s->info.height, s->info.width, s->info.channels);

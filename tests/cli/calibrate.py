@@ -53,11 +53,43 @@ def calibrate(program, folder):
         "one.safetensors", "--limit", "1", "--size", "64x64", "--max-error", "100", "-q")
 
 
+def special_files(program, folder):
+    """A link keeps its place and its target is replaced; devices and FIFOs take the bytes and stay what they are."""
+    asks = (program, "calibrate", "--images", "street/images", "--weights", "model.safetensors", "--limit", "1",
+            "--size", "64x64", "--max-error", "100", "-q", "-o")
+    want = (folder / "one.safetensors").read_bytes()
+    (folder / "d").mkdir()
+    (folder / "d" / "old").write_bytes(b"old")
+    for link, target in (("l0", "d/old"), ("l1", "d/new"), ("l2", "l1"), ("d/l3", "../other"), ("l4", folder / "abs")):
+        os.symlink(target, folder / link)
+        run(folder, *asks, link)
+        assert os.readlink(folder / link) == str(target), f"{link} is no link any more"
+        assert (folder / link).read_bytes() == want, link
+    os.symlink("loop", folder / "loop")
+    assert "cannot write 'loop'" in run(folder, *asks, "loop", code=1)
+    os.mkfifo(folder / "fifo")
+    with open(folder / "read", "wb") as read, subprocess.Popen(["cat", folder / "fifo"], stdout=read) as reader:
+        run(folder, *asks, "fifo")
+        assert reader.wait(timeout=60) == 0
+    assert (folder / "read").read_bytes() == want, "through a FIFO"
+    assert stat.S_ISFIFO(os.lstat(folder / "fifo").st_mode)
+    # By a link, so that a mistake cannot cost the machine its device.
+    os.symlink("/dev/full", folder / "full")
+    assert "No space left" in run(folder, *asks, "full", code=1)
+    assert os.readlink(folder / "full") == "/dev/full"
+    # With standard output as the file.
+    piped = subprocess.run([str(a) for a in (*asks, "/dev/stdout")], cwd=folder, capture_output=True, check=True)
+    assert piped.stdout == want, "through /dev/stdout"
+    assert not [name for name in os.listdir(folder) if name.startswith(("fifo.", "full.", "loop."))]
+
+
 def refusals(program, folder):
     os.mkdir(folder / "empty")
     (folder / "bad").mkdir()
     (folder / "bad" / "x.png").write_bytes(b"no picture")
     asks = ("--weights", "model.safetensors", "-o", "none.safetensors")
+    os.symlink("model.safetensors", folder / "same")
+    model = (folder / "model.safetensors").read_bytes()
     for says, code, arguments in (
             ("empty", 1, ("--images", "empty", *asks)),
             ("nowhere", 1, ("--images", "nowhere", *asks)),
@@ -65,11 +97,17 @@ def refusals(program, folder):
             ("--images", 2, asks),
             ("-o", 2, ("--images", "street/images")),
             ("no/such", 1, ("--images", "street/images", "--weights", "model.safetensors", "-o", "no/such/f")),
+            ("is the model itself", 2, ("--images", "street/images", "--weights", "model.safetensors", "-o",
+                                        "./street/../model.safetensors")),
+            ("is the model itself", 2, ("--images", "street/images", "--weights", "model.safetensors", "-o", "same")),
+            ("is the input", 2, ("--images", "street/images/0000.png", "-o", "street/images/0000.png")),
+            ("same file", 2, ("--images", "street/images", *asks, "--json", "none.safetensors")),
             ("random:1", 1, ("--images", "street/images", "--weights", "random:1", "-o", "none.safetensors")),
             ("int8", 1, ("--images", "street/images", *asks, "--max-error", "0.000001"))):
         out = run(folder, program, "calibrate", *arguments, code=code)
         assert says in out, f"{arguments}: '{says}' is not in {out}"
         assert not (folder / "none.safetensors").exists(), arguments
+    assert (folder / "model.safetensors").read_bytes() == model
 
 
 def admission(folder):
@@ -97,6 +135,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         calibrate(program, folder)
+        special_files(program, folder)
         refusals(program, folder)
         admission(folder)
     print("calibrate: fine")

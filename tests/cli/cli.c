@@ -737,6 +737,19 @@ Test(cli, an_unwritable_stdout_is_a_failure) {
     snprintf(line, sizeof line, "%s/.stderr", folder);
     err_text = read_all(line);
     assert_has(err_text, "cannot write to standard output");
+    // Once, whoever noticed it first.
+    static const char *const verbs[] = {"profile", "bench --json -", "profile --json -"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(line, sizeof line, "%s %s --frames 1 --warmup 0 --size 64x96" MODEL " >/dev/full 2>%s/.stderr",
+                 COMMAND, verbs[i], folder);
+        status = system(line);
+        snprintf(line, sizeof line, "%s/.stderr", folder);
+        free(err_text);
+        err_text = read_all(line);
+        const char *first = strstr(err_text, "standard output");
+        cr_assert(WEXITSTATUS(status) == 1 && first != NULL, "%s: %d: %s", verbs[i], status, err_text);
+        cr_assert_null(strstr(first + 1, "standard output"), "%s complains twice: %s", verbs[i], err_text);
+    }
 }
 
 Test(cli, json_goes_through_a_device_not_over_it) {

@@ -151,6 +151,8 @@ def page(command):
             assert source.count(step["name"]) >= 3, step["name"]
         with_arithmetic = sum(s["flops"] > 0 and s["median_us"] > 0 for s in p["steps"])
         assert checked.count["circle"] == with_arithmetic, (checked.count, with_arithmetic)
+        for number, step in enumerate(p["steps"]):
+            assert f'<tr><td>{number}</td><td class="name">{step["name"]}</td>' in source, step["name"]
         for begin in (source.find("<svg"), source.rfind("<svg")):
             drawing = xml.etree.ElementTree.fromstring(source[begin:source.find("</svg>", begin) + 6])
             _, _, width, height = (float(n) for n in drawing.get("viewBox").split())
@@ -159,6 +161,25 @@ def page(command):
                                     ("cy", height), ("y1", height), ("y2", height)):
                     value = float(shape.get(name, 0))
                     assert 0 <= value <= limit, f"{shape.tag} {name}={value} is outside"
+        discs(drawing, p["steps"])
+
+
+def discs(drawing, steps):
+    """Every disc of the roofline has its step's name or number, and no label lies on another or outside the plot."""
+    svg, boxes, said = "{http://www.w3.org/2000/svg}", [], []
+    texts = [t for t in drawing.iter() if t.tag.removeprefix(svg) == "text" and t.get("font-size") == "11"]
+    for text in texts:
+        x, y = float(text.get("x")), float(text.get("y"))
+        boxes.append((x, y - 10, x + 6.2 * len(text.text), y + 2))
+        said.append(text.text)
+    for i, a in enumerate(boxes):
+        assert a[0] >= 79.9 and a[2] <= 1030.1 and a[1] >= 19.9 and a[3] <= 460.1, f"{said[i]} is outside: {a}"
+        for k, b in enumerate(boxes[:i]):
+            assert a[0] >= b[2] - 0.2 or b[0] >= a[2] - 0.2 or a[1] >= b[3] - 0.2 or b[1] >= a[3] - 0.2, \
+                f"{said[i]} lies on {said[k]}"
+    for number, step in enumerate(steps):
+        wanted = step["flops"] > 0 and step["median_us"] > 0
+        assert (step["name"] in said) + (str(number) in said) == wanted, f"the disc of {step['name']} among {said}"
 
 
 def refusals(command):

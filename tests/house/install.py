@@ -14,7 +14,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CONSUMER = os.path.join(HERE, "consumer")
 INSTALLED = ("bin/fastscnn", "include/fastscnn/fastscnn.h", "share/fastscnn/convert.py",
-             "share/fastscnn/safetensors_io.py")
+             "share/fastscnn/safetensors_io.py", "share/bash-completion/completions/fastscnn")
+DOCUMENTS = ("LICENSE", "README.md", "docs/embedding.md", "docs/weights.md", "docs/building.md", "examples/label.c")
 
 
 def run(*command: str, **environment: str) -> str:
@@ -60,12 +61,52 @@ def check(build: str, cmake: str, cc: str, folder: str) -> None:
                 text = file.read()
             expect(build not in text and first not in text, f"{path} has paths of the build in it")
 
+    license_ = next(path for path in found if path.endswith("/LICENSE"))
+    for name in DOCUMENTS:
+        expect(os.path.isfile(os.path.join(os.path.dirname(license_), name)), f"{name} is not installed")
     version = consumers(root, pc, cmake, cc, folder)
     command = os.path.join(root, "bin", "fastscnn")
     expect(run(command, "--version").startswith(f"fastscnn {version}"), "the installed command has another version")
     expect(os.path.samefile(re.findall(r"libfastscnn\S* => (.*) \(0x", run("ldd", command))[0], shared),
            "the installed command runs on another library")
     run(sys.executable, "-B", os.path.join(root, "share", "fastscnn", "convert.py"), "--help")
+    man_page(root, command)
+    completion(root, command)
+
+
+def man_page(root: str, command: str) -> None:
+    """Every verb with every option, where the build made a page, and nothing that a formatter stumbles over."""
+    path = os.path.join(root, "share", "man", "man1", "fastscnn.1")
+    if not os.path.exists(path):
+        print("install: this build makes no man page")
+        return
+    with open(path, encoding="utf-8") as file:
+        page = file.read().replace("\\-", "-").replace("\\&", "").replace("\\e", "\\")
+    for verb in verbs(command):
+        expect(run(command, verb, "--help") in page, f"the man page lacks the help of {verb}")
+    if shutil.which("groff"):
+        done = subprocess.run(["groff", "-man", "-ww", "-z", path], capture_output=True, text=True)
+        expect(done.returncode == 0 and done.stderr == "", f"groff says of the man page: {done.stderr}")
+
+
+def verbs(command: str) -> list[str]:
+    return re.findall(r"(?m)^  ([a-z]+) ", run(command, "--help").split("Verbs:")[1].split("\n\n")[0])
+
+
+def completion(root: str, command: str) -> None:
+    """What bash offers for a line that ends in an unfinished word."""
+    if shutil.which("bash") is None:
+        return
+    script = os.path.join(root, "share", "bash-completion", "completions", "fastscnn")
+    for words, offered, not_offered in (
+            (["b"], {"bench"}, {"plan"}), (["help", "pl"], {"plan"}, {"bench"}), ([""], set(verbs(command)), {"-"}),
+            (["bench", "--ra"], {"--rate"}, {"--mode"}), (["bench", "--mode", ""], {"latency", "paced"}, {"--mode"}),
+            (["bench", "--precision", "b"], {"bf16"}, {"fp32"}), (["plan", "--weights", ""], set(), {"--json"}),
+            (["profile", "--"], {"--html", "--trace", "--help", "--threads"}, {"bench"})):
+        line = " ".join(f"'{word}'" for word in [command, *words])
+        said = run("bash", "-euc", f". '{script}'; COMP_WORDS=({line}); COMP_CWORD={len(words)}; _fastscnn; "
+                   "printf '%s\\n' \"${COMPREPLY[@]}\"").split("\n")
+        expect(offered <= set(said) and not not_offered & set(said), f"completion of {words} offers {said}")
 
 
 def consumers(root: str, pc: str, cmake: str, cc: str, folder: str) -> str:

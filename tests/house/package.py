@@ -87,6 +87,9 @@ def check_debs(packages: dict[str, str], cuda: bool, gstreamer: bool) -> None:
         holders = {other for other, text in contents.items() if part in text + " "}
         expect(name not in names or holders == {name}, f"{part} is in {sorted(holders)}, not in {name}")
     expect(field(packages["libfastscnn0"], "Maintainer") != "", "no maintainer")
+    expect(field(packages["fastscnn"], "Recommends") == "ffmpeg", "the command does not recommend ffmpeg")
+    for name, text in contents.items():
+        expect(f"/share/doc/{name}/copyright" in text, f"{name} has no licence in it")
 
 
 def check(build: str, cmake: str, cpack: str, cc: str, folder: str) -> None:
@@ -116,6 +119,7 @@ def check(build: str, cmake: str, cpack: str, cc: str, folder: str) -> None:
     usr = os.path.join(root, "usr")
     # Debian's GStreamer looks in the folder of its architecture alone.
     expected = {f"lib/{os.uname().machine}-linux-gnu/{PLUGIN}" if x.endswith(PLUGIN) else x for x in installed}
+    expected |= {f"share/doc/{name}/copyright" for name in packages}
     expect(files_of(usr) == expected, f"packages and install differ: {files_of(usr) ^ expected}")
     use(usr, cmake, cc, os.path.join(folder, "by-deb"))
     use_element(usr, True)

@@ -18,8 +18,10 @@ add_test(NAME house_install COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_
 add_test(NAME house_package COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/package.py ${CMAKE_BINARY_DIR}
   ${CMAKE_COMMAND} ${CMAKE_CPACK_COMMAND} ${CMAKE_C_COMPILER})
 add_test(NAME house_checks_can_fail COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/test_house.py)
+add_test(NAME house_options COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/options.py)
 add_test(NAME house_summary COMMAND ${FASTSCNN_PYTHON3} -B ${CMAKE_CURRENT_LIST_DIR}/test_summary.py)
-list(APPEND house_tests house_exports house_calls house_install house_package house_checks_can_fail house_summary)
+list(APPEND house_tests house_exports house_calls house_install house_package house_options house_checks_can_fail
+  house_summary)
 set_tests_properties(${house_tests} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS house)
 
 # The gate for GPU kernels reads what the assembler said while it built them, so they are built first, by the default
