@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -31,7 +32,9 @@ static int start(fs_child *child, const char *const *words, bool writes, int sai
     sigemptyset(&signals);
     sigaddset(&signals, SIGPIPE);
     posix_spawnattr_setsigdefault(&attributes, &signals);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    // A group of its own: the terminal's Ctrl-C is for us, and we end it when its file is whole.
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     pid_t id;
     const int error = posix_spawnp(&id, words[0], &actions, &attributes, (char *const *)words, environ);
     posix_spawn_file_actions_destroy(&actions);
@@ -56,34 +59,52 @@ bool fs_child_start(fs_child *child, const char *const *words, bool writes) {
     return error == 0;
 }
 
-bool fs_child_end(fs_child *child) {
-    if (child->id == 0) return true;
+void fs_child_wait(fs_child *child) {
+    if (child->id == 0) return;
     if (child->file >= 0) close(child->file);
-    int status = -1;
-    while (waitpid(child->id, &status, 0) < 0 && errno == EINTR) {
-    }
-    bool fine = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    child->file = -1;
+    siginfo_t info;
+    while (waitid(P_PID, (id_t)child->id, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
+}
+
+// The first line is the cause, what follows are consequences. "[mov @ 0x55d0] moov atom not found": who says it does
+// not matter, nor how we named the file.
+static void first_line(int said, char *words, size_t size) {
     char line[512];
-    const ssize_t length = child->said >= 0 ? pread(child->said, line, sizeof line - 1, 0) : 0;
-    if (length > 0) { // the first line is the cause, what follows are consequences
-        line[length] = '\0';
-        line[strcspn(line, "\n")] = '\0';
-        if (!child->silent) fs_complain("ffmpeg: %s", line);
-        fine = false;
-    }
+    const ssize_t length = said >= 0 ? pread(said, line, sizeof line - 1, 0) : 0;
+    line[length > 0 ? length : 0] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    char *from = line, *end;
+    while (*from == '[' && (end = strstr(from, "] ")) != NULL) from = end + 2;
+    if (strncmp(from, "file:", 5) == 0) from += 5;
+    snprintf(words, size, "%s", from);
+}
+
+bool fs_child_end(fs_child *child, char *words, size_t size) {
+    words[0] = '\0';
+    if (child->id == 0) return true;
+    fs_child_wait(child);
+    int status = -1;
+    while (waitpid(child->id, &status, 0) < 0 && errno == EINTR) continue;
+    first_line(child->said, words, size);
     if (child->said >= 0) close(child->said);
     *child = (fs_child){.file = -1, .said = -1};
-    return fine;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 && words[0] == '\0';
+}
+
+void fs_child_kill(const fs_child *child) {
+    if (child->id != 0) kill(child->id, SIGKILL);
 }
 
 void fs_child_stop(fs_child *child) {
-    if (child->id != 0) kill(child->id, SIGKILL);
-    child->silent = true;
-    fs_child_end(child);
+    char words[8];
+    fs_child_kill(child);
+    fs_child_end(child, words, sizeof words);
 }
 
 bool fs_child_ask(const char *const *words, char *text, size_t size) {
-    fs_child child = {.file = -1, .said = memfd_create("ffprobe", MFD_CLOEXEC), .silent = true};
+    fs_child child = {.file = -1, .said = memfd_create("ffprobe", MFD_CLOEXEC)};
+    text[0] = '\0';
     if (start(&child, words, false, child.said) != 0) {
         if (child.said >= 0) close(child.said);
         return false;
@@ -98,5 +119,6 @@ bool fs_child_ask(const char *const *words, char *text, size_t size) {
         if (room) length += (size_t)n;
     }
     text[length] = '\0';
-    return fs_child_end(&child);
+    char complaint[8];
+    return fs_child_end(&child, complaint, sizeof complaint);
 }

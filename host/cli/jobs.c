@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/video.h"
 #include "host/image/image.h"
 #include "runtime/base/mem.h"
 
@@ -59,10 +60,12 @@ static bool add_folder(fs_jobs *jobs, const char *path) {
         jobs->unlisted++;
         return true;
     }
-    size_t first = jobs->count;
+    size_t first = jobs->count, videos = 0;
     bool fine = true;
     for (struct dirent *entry = readdir(folder); fine && entry != NULL; entry = readdir(folder)) {
-        if (entry->d_name[0] == '.' || !fs_image_is_name(entry->d_name)) continue;
+        if (entry->d_name[0] == '.') continue;
+        if (fs_video_has_ending(entry->d_name)) videos++;
+        if (!fs_image_is_name(entry->d_name)) continue;
         char *name = join(path, entry->d_name, strlen(entry->d_name), "");
         struct stat status;
         if (name != NULL && stat(name, &status) == 0 && S_ISDIR(status.st_mode))
@@ -72,8 +75,11 @@ static bool add_folder(fs_jobs *jobs, const char *path) {
     }
     closedir(folder);
     if (fine && jobs->count == first) {
-        fs_complain("the folder '%s' has no picture (.png, .jpg, .jpeg, .ppm, .pgm)", path);
+        fs_complain("the folder '%s' has no picture (.png, .jpg, .jpeg, .ppm, .pgm)%s", path,
+                    videos > 0 ? "; give its videos by their names, one at a time" : "");
         jobs->unlisted++;
+    } else {
+        jobs->videos += videos;
     }
     if (jobs->count > first) qsort(jobs->list + first, jobs->count - first, sizeof *jobs->list, by_input);
     return fine;

@@ -15,6 +15,7 @@ typedef struct fs_job {
 typedef struct fs_jobs {
     fs_job *list; // owned
     size_t count, capacity;
+    size_t videos;   // in folders, left out
     size_t unlisted; // arguments that gave no picture: unreadable folders, folders without pictures
 } fs_jobs;
 

@@ -149,6 +149,9 @@ static int segment_all(fs_segmenter *self, const fs_jobs *jobs, const char *wher
     if (!self->alone && !self->quiet && failed < all)
         printf("%zu picture%s segmented in %.1f s, written to %s\n", all - failed, all - failed == 1 ? "" : "s",
                seconds, where);
+    if (jobs->videos > 0 && !self->quiet)
+        fs_complain("note: %zu video%s in folders left out; give each by its name", jobs->videos,
+                    jobs->videos == 1 ? "" : "s");
     if (failed > 0 && all > 1) fs_complain("%zu of %zu pictures failed", failed, all);
     return failed > 0 ? FS_EXIT_FAILED : FS_EXIT_OK;
 }
@@ -222,10 +225,14 @@ static int segment_video(fs_segmenter *self, const fs_request *request, const ch
     memcpy(ids, fs_cityscapes_ids, sizeof fs_cityscapes_ids);
     fs_video_request video = {.in = in, .label_ids = self->cityscapes ? ids : NULL, .quiet = request->quiet};
     char *named[FS_KINDS] = {NULL};
-    int code = FS_EXIT_OK;
+    int code = FS_EXIT_OK, piped = 0;
     if (request->folder != NULL && !fs_folder_make(request->folder)) return FS_EXIT_FAILED;
     for (int kind = 0; kind < FS_KINDS && code == FS_EXIT_OK; kind++) {
         if (!request->wanted[kind]) continue;
+        if (request->path[kind] != NULL && strcmp(request->path[kind], "-") == 0 && piped++ > 0) {
+            code = fs_usage("segment", "only one output can be written to standard output");
+            break;
+        }
         if (request->path[kind] == NULL) named[kind] = fs_video_name(in, (fs_kind)kind, request->folder);
         video.out[kind] = request->path[kind] != NULL ? request->path[kind] : named[kind];
         if (video.out[kind] == NULL) {
@@ -247,6 +254,11 @@ static int segment_video(fs_segmenter *self, const fs_request *request, const ch
     }
     for (int kind = 0; kind < FS_KINDS; kind++) fs_free(named[kind]);
     return code;
+}
+
+// What only ffmpeg can open, and it only through a pipe of the user's: an address or a camera.
+static bool is_elsewhere(const char *path) {
+    return strstr(path, "://") != NULL || strncmp(path, "/dev/video", 10) == 0;
 }
 
 int fs_verb_segment(int argc, char **argv) {
@@ -296,10 +308,15 @@ int fs_verb_segment(int argc, char **argv) {
         .name = "segment",
         .synopsis = "IN... [OPTION]...",
         .about =
-            "Labels every pixel of pictures (PNG, JPEG, PPM), of all pictures in folders, or of one video (.y4m, or "
-            "what\n"
-            "ffmpeg reads; '-' is Y4M through a pipe). Without an output option it writes <stem>_overlay.png (.mp4)\n"
-            "into the current folder. Files are replaced only by whole new ones.",
+            "Labels every pixel of pictures (PNG, JPEG, PPM), of all pictures in folders, or of one video: .y4m, '-'\n"
+            "(Y4M through a pipe), or a file that ffmpeg reads, where it is installed. Without an output option it\n"
+            "writes <stem>_overlay.png (.mp4) into the current folder. Files are replaced only by whole new ones.\n"
+            "\n"
+            "A video's outputs are videos: .mp4, .mkv, .mov, .m4v, .avi, .webm or .y4m, labels .mkv or .y4m. They have "
+            "a\n"
+            "frame for each of the source's, at its mean rate, without sound; odd sides grow by a pixel, except in "
+            ".y4m\n"
+            "and labels. Ctrl-C keeps the frames done so far (exit code 1), a second one ends it at once.",
         .examples = "  fastscnn segment street.jpg --weights model.safetensors --overlay out.png\n"
                     "  fastscnn segment street.png --labels labels.png --label-ids cityscapes\n"
                     "  fastscnn segment frames/ -o out/ --labels --color --size 1024x2048\n"
@@ -315,7 +332,14 @@ int fs_verb_segment(int argc, char **argv) {
     if (!fs_cli_parse(&command, argc, argv, &operand, &code)) return code;
     if (operand == argc) return fs_usage("segment", "segment needs a picture or a folder");
     bool video = false;
-    for (int i = operand; i < argc; i++) video |= fs_video_is_name(argv[i]);
+    for (int i = operand; i < argc; i++) {
+        if (is_elsewhere(argv[i]))
+            return fs_usage("segment",
+                            "'%s' is no file; let ffmpeg read it: ffmpeg -i %s -pix_fmt yuv420p -f yuv4mpegpipe - | "
+                            "fastscnn segment -",
+                            argv[i], argv[i]);
+        video |= fs_video_is_name(argv[i]);
+    }
     if (video && argc - operand > 1) return fs_usage("segment", "one video at a time, and no pictures beside it");
     if (!video && !check_names(request.path)) return FS_EXIT_USAGE;
     bool any = false;

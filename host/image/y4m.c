@@ -90,6 +90,11 @@ static bool whole(const char *text, int *value) {
     return true;
 }
 
+// Where nothing is said, players take what the size suggests.
+static bool is_hd(int height) {
+    return height >= 720;
+}
+
 fs_status fs_y4m_read_header(int file, const char *name, fs_y4m *y4m) {
     char line[LINE];
     int length;
@@ -106,6 +111,9 @@ fs_status fs_y4m_read_header(int file, const char *name, fs_y4m *y4m) {
         case 'W': fine = whole(value, &y.width); break;
         case 'H': fine = whole(value, &y.height); break;
         case 'F': fine = sscanf(value, "%d:%d", &y.rate, &y.scale) == 2 && y.rate >= 0 && y.scale >= 0; break;
+        case 'A':
+            if (sscanf(value, "%d:%d", &y.aspect_x, &y.aspect_y) != 2) y.aspect_x = 0;
+            break;
         case 'C': FS_TRY(read_chroma(name, value, &y)); break;
         case 'I':
             if (*value != 'p' && *value != '?')
@@ -113,7 +121,7 @@ fs_status fs_y4m_read_header(int file, const char *name, fs_y4m *y4m) {
                                name);
             break;
         case 'X': y.full_range |= strcmp(word, "XCOLORRANGE=FULL") == 0; break;
-        default: break; // aspect ratio, comments
+        default: break; // comments
         }
         if (!fine) return fs_fail(FS_ERR_FORMAT, "%s: '%.40s' in the header makes no sense", name, word);
     }
@@ -122,6 +130,8 @@ fs_status fs_y4m_read_header(int file, const char *name, fs_y4m *y4m) {
         return fs_fail(FS_ERR_LIMIT, "%s: %dx%d pixels (height x width) are more than %d a side", name, y.height,
                        y.width, FS_IMAGE_MAX_SIDE);
     if (y.scale == 0) y.rate = 0;
+    if (y.aspect_x <= 0 || y.aspect_y <= 0) y.aspect_x = y.aspect_y = 0;
+    y.bt709 = is_hd(y.height);
     set_layout(&y);
     *y4m = y;
     return FS_OK;
@@ -154,8 +164,7 @@ typedef struct matrix {
 } matrix;
 
 static matrix matrix_of(const fs_y4m *y) {
-    const bool bt709 = y->height >= 720;
-    const double kr = bt709 ? 0.2126 : 0.299, kb = bt709 ? 0.0722 : 0.114, kg = 1 - kr - kb;
+    const double kr = y->bt709 ? 0.2126 : 0.299, kb = y->bt709 ? 0.0722 : 0.114, kg = 1 - kr - kb;
     const double luma = y->full_range ? 1 : 255.0 / 219, chroma = y->full_range ? 1 : 255.0 / 224;
     const double one = 65536;
     return (matrix){.luma = (int)(luma * one + 0.5),
@@ -191,7 +200,8 @@ void fs_y4m_to_rgb(const fs_y4m *y, const uint8_t *planes, uint8_t *rgb) {
 }
 
 fs_y4m fs_y4m_describe(int width, int height, int rate, int scale, bool gray) {
-    fs_y4m y = {.width = width, .height = height, .rate = rate, .scale = scale, .full_range = gray};
+    fs_y4m y = {
+        .width = width, .height = height, .rate = rate, .scale = scale, .full_range = gray, .bt709 = is_hd(height)};
     if (!gray) y.chroma_x = 2, y.chroma_y = 2;
     set_layout(&y);
     return y;
@@ -200,15 +210,15 @@ fs_y4m fs_y4m_describe(int width, int height, int rate, int scale, bool gray) {
 fs_status fs_y4m_write_header(int file, const char *name, const fs_y4m *y) {
     char line[LINE];
     const bool known = y->rate > 0 && y->scale > 0;
-    const int n = snprintf(line, sizeof line, "YUV4MPEG2 W%d H%d F%d:%d Ip A1:1 C%s XCOLORRANGE=%s\n", y->width,
-                           y->height, known ? y->rate : 25, known ? y->scale : 1, y->chroma_x ? "420jpeg" : "mono",
+    const int n = snprintf(line, sizeof line, "YUV4MPEG2 W%d H%d F%d:%d Ip A%d:%d C%s XCOLORRANGE=%s\n", y->width,
+                           y->height, known ? y->rate : 25, known ? y->scale : 1, y->aspect_x > 0 ? y->aspect_x : 1,
+                           y->aspect_x > 0 ? y->aspect_y : 1, y->chroma_x ? "420jpeg" : "mono",
                            y->full_range ? "FULL" : "LIMITED");
     return fs_stream_write(file, name, line, (size_t)n);
 }
 
 void fs_y4m_from_rgb(const fs_y4m *y, const uint8_t *rgb, uint8_t *planes) {
-    const bool bt709 = y->height >= 720;
-    const double kr = bt709 ? 0.2126 : 0.299, kb = bt709 ? 0.0722 : 0.114, kg = 1 - kr - kb;
+    const double kr = y->bt709 ? 0.2126 : 0.299, kb = y->bt709 ? 0.0722 : 0.114, kg = 1 - kr - kb;
     const int one = 65536, width = y->width, height = y->height;
     const int yr = (int)(kr * 219 / 255 * one + 0.5), yg = (int)(kg * 219 / 255 * one + 0.5),
               yb = (int)(kb * 219 / 255 * one + 0.5);

@@ -146,7 +146,7 @@ Test(roofline, the_largest_term_decides) {
     memset(&plan, 0, sizeof plan);
     plan.precision = FS_FP32;
     plan.launches[0] = 1;
-    const fs_roofline device = {"x", "x", 1e9, 2e9, 4e9, 1e9, 1e-3};
+    const fs_roofline device = {"x", "x", 1e9, 2e9, 4e9, 1e9, 1e-3, 0, 0};
     plan.cost[0] = (fs_cost){.flops = 1e9, .read = 1e8, .written = 2e8, .weights = 1e8};
     cr_expect_float_eq(fs_step_roofline(&plan, 0, &device), 1.001, 1e-9);
     cr_expect_str_eq(fs_step_bound(&plan, 0, &device), "compute");
