@@ -18,7 +18,7 @@ endfunction()
 # fs_family_test(NAME PROGRAM SCHEDULE SEED)
 function(fs_family_test name program schedule seed)
   set(environment SIMT_SCHEDULE=${schedule} SIMT_SEED=${seed} FS_CUDART_SEED=${seed})
-  # All cases once, under the schedule that finds more; elsewhere some cases of every test.
+  # All cases once, under the schedule that finds more; elsewhere some cases of nearly every test.
   if(FASTSCNN_SANITIZE OR program MATCHES race OR schedule STREQUAL "round-robin")
     list(APPEND environment FS_TEST_QUICK=1)
   endif()
