@@ -135,6 +135,10 @@ void fiber_yield(Fiber &fiber) {
 
 void fiber_finish(Fiber &fiber) {
     fiber.unfinished = false;
+    fiber_abandon(fiber);
+}
+
+void fiber_abandon(Fiber &fiber) {
     leaving_fiber(nullptr);
     simt_switch(&fiber.stack_pointer, scheduler_stack_pointer);
     abort();
