@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include <cuda_runtime_api.h>
@@ -27,7 +28,8 @@ constexpr int PRINTED = 10;                 // failures shown of one test
 constexpr int EARLY_SM = 90;                // the first with programmatic dependent launch
 
 int passed, failed, failures_now;
-int filters;
+int filters, named_tests;
+bool all_but; // the filters
 char **filter;
 
 // Guards are NaN as half and as float, but each buffer's are its own, so that a kernel that reads and writes out of
@@ -49,7 +51,8 @@ bool ok(cudaError_t error, const char *what, const char *name) {
 
 bool begin(int argc, char **argv) {
     setvbuf(stdout, nullptr, _IOLBF, 0);
-    filters = argc - 1, filter = argv + 1;
+    all_but = argc > 1 && strcmp(argv[1], "--all-but") == 0;
+    filters = argc - 1 - all_but, filter = argv + 1 + all_but;
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count > 0) {
@@ -61,13 +64,16 @@ bool begin(int argc, char **argv) {
 }
 
 void test(const char *name, void (*fn)()) {
-    bool wanted = filters == 0;
-    for (int i = 0; i < filters; ++i) wanted = wanted || strcmp(filter[i], name) == 0;
-    if (!wanted) return;
+    bool named = false;
+    for (int i = 0; i < filters; ++i) named = named || strcmp(filter[i], name) == 0;
+    named_tests += named;
+    if (filters > 0 && named == all_but) return;
     failures_now = 0;
+    const clock_t began = clock();
     fn();
     if (failures_now > PRINTED) printf("    ... and %d more\n", failures_now - PRINTED);
-    printf("%s %s\n", failures_now ? "[FAIL]" : "[ OK ]", name);
+    const double seconds = static_cast<double>(clock() - began) / CLOCKS_PER_SEC;
+    printf("%s %s (%.1f s of CPU)\n", failures_now ? "[FAIL]" : "[ OK ]", name, seconds);
     ++(failures_now ? failed : passed);
 }
 
@@ -77,8 +83,10 @@ int finish() {
         printf("device memory is still allocated\n%s\n", sim_report());
         leaked = true;
     }
+    const bool unknown = named_tests != filters;
+    if (unknown) printf("%d tests were named, %d exist\n", filters, named_tests);
     printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0 || leaked ? 1 : 0;
+    return failed > 0 || passed == 0 || leaked || unknown ? 1 : 0;
 }
 
 void fail(const char *file, int line, const char *format, ...) {

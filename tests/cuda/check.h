@@ -12,11 +12,12 @@
 namespace check {
 
 // False: there is no GPU and this is not the simulator; main returns 77 (skipped). Arguments name the tests to run;
-// none means all of them.
+// none means all of them, and behind --all-but they name those not to run.
 bool begin(int argc, char **argv);
-// Runs fn unless the arguments exclude it; prints "[ OK ] name" or "[FAIL] name".
+// Runs fn unless the arguments exclude it; prints "[ OK ] name" or "[FAIL] name", and its time.
 void test(const char *name, void (*fn)());
-// Prints "N passed, N failed"; the exit code: 1 when a test failed, none ran, or device memory is still allocated.
+// Prints "N passed, N failed"; the exit code: 1 when a test failed, none ran, one that was named does not exist, or
+// device memory is still allocated.
 int finish();
 
 // Counts a failure of the running test, prints the first ones, and goes on.

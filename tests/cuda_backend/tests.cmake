@@ -24,12 +24,19 @@ function(fs_backend_tests)
   if(FS_NVTX_INCLUDE_DIR)
     list(APPEND names trace)
   endif()
+  # The longest is two tests, so that they can run beside each other. Long ones start first: COST.
+  set(network_ways "rewrites switched off" "every route computes the network")
+  set(arguments_of_network_values --all-but ${network_ways})
   foreach(name ${names})
     fs_backend_program(cuda_sim_${name} ${folder}/${name}.cpp fs_simulated)
-    add_test(NAME cuda_sim_${name} COMMAND cuda_sim_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-    set_tests_properties(cuda_sim_${name} PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 900
-      ENVIRONMENT "${environment}")
+    add_test(NAME cuda_sim_${name} COMMAND cuda_sim_${name} ${arguments_of_${name}}
+      WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    list(APPEND tests cuda_sim_${name})
   endforeach()
+  add_test(NAME cuda_sim_network_ways COMMAND cuda_sim_network_values ${network_ways}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${tests} cuda_sim_network_ways PROPERTIES LABELS cuda-sim SKIP_RETURN_CODE 77 TIMEOUT 900
+    COST 100 ENVIRONMENT "${environment}")
   # Hundreds of timed launches: minutes under a sanitizer, where frames and network_values run the same code.
   set_tests_properties(cuda_sim_tactics PROPERTIES LABELS "cuda-sim;slow")
   # Sessions are traced by a library that NVTX loads (tests/trace).

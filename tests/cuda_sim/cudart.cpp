@@ -213,6 +213,11 @@ void sim_fail_work(unsigned long n, cudaError_t code) {
     state().fail_work_in = n, state().fail_work_code = code;
 }
 
+void sim_compute(bool on) {
+    Lock lock(state().mutex);
+    state().computes = on;
+}
+
 void sim_set_duration(const void *entry, double ms) {
     sim::State &s = state();
     Lock lock(s.mutex);

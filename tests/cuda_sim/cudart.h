@@ -170,6 +170,7 @@ struct State {
 
     unsigned long calls = 0;
     std::map<std::string, unsigned long> calls_named;
+    bool computes = true; // sim_compute
     unsigned long fail_in = 0, fail_work_in = 0;
     bool fail_sticky = false, fail_fired = false;
     cudaError_t fail_code = cudaSuccess, fail_work_code = cudaSuccess;

@@ -43,6 +43,10 @@ bool sim_fault_fired(void);
 // for it and every later call return `code`. n == 0 cancels.
 void sim_fail_work(unsigned long n, cudaError_t code);
 
+// false: kernels are launched, waited for and checked as always, but compute nothing, until true. For loops over calls
+// that fail, which look at statuses alone: computing is nearly all the time that a frame takes.
+void sim_compute(bool on);
+
 unsigned long sim_calls(void);                       // runtime calls since the start or sim_reset
 unsigned long sim_calls_named(const char *function); // "cudaMalloc"
 
@@ -78,5 +82,12 @@ void sim_reset(unsigned long seed);
 
 #ifdef __cplusplus
 }
+
+// Kernels compute nothing while it lives.
+struct sim_idle {
+    sim_idle() { sim_compute(false); }
+    ~sim_idle() { sim_compute(true); }
+    sim_idle(const sim_idle &) = delete;
+};
 #endif
 #endif

@@ -59,7 +59,7 @@ void fault(const char *format, ...) {
              static_cast<unsigned long long>(set.seed), set.schedule == SIMT_SKEWED ? "skewed" : "round-robin");
     if (!block.failed) report = std::string(text) + where;
     block.failed = true;
-    if (block.current) fiber_finish(block.current->fiber);
+    if (block.current) fiber_abandon(block.current->fiber);
 }
 
 void fault_deadlock() {

@@ -42,8 +42,8 @@ constexpr size_t usable_bytes = 256 << 10; // red zones around every local
 #else
 constexpr size_t usable_bytes = 64 << 10;
 #endif
-// Threads do the same, each on its stack, so stacks must not lie alike to the caches, or the threads of a block push one
-// another out of them: a slot is an odd number of pages, and its stack starts up to a page below its end.
+// Threads do the same, each on its stack, so stacks must not lie alike to the caches, or the threads of a block push
+// one another out of them: a slot is an odd number of pages, and its stack starts up to a page below its end.
 constexpr size_t page_bytes = 4 << 10, stagger_bytes = 512, staggers = page_bytes / stagger_bytes;
 constexpr size_t stack_bytes = usable_bytes + page_bytes, guard_bytes = 16 << 10;
 constexpr size_t slot_bytes = stack_bytes + guard_bytes;
@@ -135,6 +135,10 @@ void fiber_yield(Fiber &fiber) {
 
 void fiber_finish(Fiber &fiber) {
     fiber.unfinished = false;
+    fiber_abandon(fiber);
+}
+
+void fiber_abandon(Fiber &fiber) {
     leaving_fiber(nullptr);
     simt_switch(&fiber.stack_pointer, scheduler_stack_pointer);
     abort();

@@ -21,9 +21,11 @@ constexpr int fibers_most = 4096; // of the blocks of a cluster
 void fiber_prepare(Fiber &fiber, int index, void (*body)(void *), void *argument);
 // From the scheduler: runs the fiber until it yields or finishes.
 void fiber_resume(Fiber &fiber);
-// From a fiber: back to the scheduler. A fiber that has finished is never resumed.
+// From a fiber: back to the scheduler. One that has finished, at its body's end, or is abandoned, in the middle of it,
+// is never resumed.
 void fiber_yield(Fiber &fiber);
 void fiber_finish(Fiber &fiber);
+void fiber_abandon(Fiber &fiber);
 
 // The fiber whose stack's guard page the address is in, or -1: what a stack overflow runs into.
 int fiber_guard_at(const void *address);
