@@ -15,6 +15,7 @@ typedef struct fs_builder {
     char *tables;                  // host copy of the tables
     size_t scratch_at, table_at;   // where scratch and tables begin behind base
     size_t scratch_used;           // of the route at hand
+    fs_status status;              // the first failure of asking the device
     const fs_k_tap *tap_y, *tap_x; // of the step at hand: made by its layers, used by its fused routes as well
     void *inner[FS_MAX_TENSORS];   // where tensors inside the step at hand lie, on its way layer by layer
 } fs_builder;

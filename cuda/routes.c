@@ -9,8 +9,9 @@ static void close_route(fs_builder *b, int step, int first_node) {
         fs_launch launch;
         fs_node probe = b->nodes->node[i];
         if (probe.family == FS_FAMILY_STEM_DS) probe.p.stem_ds.stem.pixel = probe.p.stem_ds.stem.channels;
-        if (fs_node_launch(&probe, b->engine->device.sm, 0, &launch) && (b->base == NULL || fs_run_fits(&launch)))
-            continue;
+        bool fits = fs_node_launch(&probe, b->engine->device.sm, 0, &launch);
+        if (fits && b->base && b->status == FS_OK) b->status = fs_run_fits(&launch, &fits);
+        if (fits) continue;
         b->nodes->count = first_node;
         return;
     }

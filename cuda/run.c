@@ -34,15 +34,19 @@ static cudaLaunchConfig_t configure(const fs_launch *launch, bool early, cudaStr
                                 .stream = stream};
 }
 
-bool fs_run_fits(const fs_launch *launch) {
-    if (launch->cluster == 0) return true;
+fs_status fs_run_fits(const fs_launch *launch, bool *fits) {
+    *fits = true;
+    if (launch->cluster == 0) return FS_OK;
     cudaLaunchAttribute attributes[2];
     const cudaLaunchConfig_t config = configure(launch, false, NULL, attributes);
     int clusters = 0;
-    if (fs_run_allow(launch) != FS_OK) return false;
-    if (cudaOccupancyMaxActiveClusters(&clusters, launch->kernel, &config) != cudaSuccess) clusters = 0;
+    FS_TRY(fs_run_allow(launch));
+    const cudaError_t error = cudaOccupancyMaxActiveClusters(&clusters, launch->kernel, &config);
+    *fits = error == cudaSuccess && clusters > 0;
+    if (error != cudaErrorInvalidClusterSize && error != cudaErrorNotSupported)
+        return fs_cuda_status(error, "asking for clusters");
     cudaGetLastError();
-    return clusters > 0;
+    return FS_OK;
 }
 
 fs_status fs_run_node(const fs_runner *runner, const fs_node *node, const fs_launch *launch, bool early,

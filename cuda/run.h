@@ -16,7 +16,7 @@ typedef struct fs_runner {
 // thread.
 fs_status fs_run_allow(const fs_launch *launch);
 // Whether the GPU can run the clusters of a launch, if it has any: a part of a GPU may be too small for them.
-bool fs_run_fits(const fs_launch *launch);
+fs_status fs_run_fits(const fs_launch *launch, bool *fits);
 // Enqueues one node. `launch` is not looked at when cuDNN runs it. `early`: what is before it in the stream is another
 // node of the same frame that surely runs, so this one may start before that has ended; it waits by itself
 // (fs_dependency_wait).

@@ -327,5 +327,5 @@ fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs
     add_tally(&b);
     add_planes(&b);
     for (int i = 0; i < plan->program.steps; i++) fs_nodes_take(nodes, i, 0);
-    return FS_OK;
+    return b.status;
 }
