@@ -7,7 +7,7 @@
 
 #include "runtime/plan.h"
 
-enum { FS_BACKEND_ABI = 4 };
+enum { FS_BACKEND_ABI = 5 };
 
 typedef enum fs_format {
     FS_RGB8 = 1,
