@@ -851,6 +851,17 @@ Test(cli, info_describes_the_model) {
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_has(out_text, parts[i]);
 }
 
+Test(cli, info_prints_json) {
+    assert_run("info --json --size 64x96" MODEL, 0);
+    cr_assert(is_json(out_text), "%s", out_text);
+    const char *parts[] = {"\"variant\": \"paper\"", "\"size\": \"64x96\"", "\"admitted_for\": \"\"",
+                           "\"name\": \"road\"", "\"color\": \"#"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_has(out_text, parts[i]);
+    cr_assert_eq(json_number(out_text, "channels"), 3);
+    cr_assert_eq(json_number(out_text, "layers"), 0);
+    cr_assert_gt(json_number(out_text, "weights_bytes"), 1e6);
+}
+
 Test(cli, info_says_what_int8_has) {
     assert_run("info --size 64x96" MODEL, 0);
     assert_has(out_text, "int8       no scales in the file");
