@@ -212,10 +212,9 @@ static void on_signal(int number) {
     errno = error;
 }
 
-// Ends the program by the signal, with nothing left behind.
+// Ends the program by the signal, with nothing left behind; the decoder ends when nobody reads it.
 static void end_at_once(pipeline *p, int number) {
     pthread_mutex_lock(&p->lock);
-    fs_child_kill(&p->source.decoder);
     for (int kind = 0; kind < FS_KINDS; kind++) {
         fs_child_kill(&p->sink[kind].encoder);
         if (p->sink[kind].out.part[0]) unlink(p->sink[kind].out.part);
