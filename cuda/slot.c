@@ -72,20 +72,22 @@ fs_status fs_slot_upload(fs_slot *s, cudaStream_t stream, fs_planes *planes, boo
     return FS_OK;
 }
 
-static fs_status upload_lookup(fs_lookup *lookup, const void *given, size_t bytes, cudaStream_t stream, bool *copied) {
+static fs_status upload_lookup(fs_lookup *lookup, const void *given, size_t bytes, cudaStream_t stream, bool *copied,
+                               const char *what) {
     if (given == NULL || (lookup->known && memcmp(given, lookup->pinned, bytes) == 0)) return FS_OK;
     memcpy(lookup->pinned, given, bytes);
     lookup->known = false;
-    FS_CUDA(cudaMemcpyAsync(lookup->device, lookup->pinned, bytes, cudaMemcpyHostToDevice, stream),
-            "uploading the label map or the palette");
+    FS_CUDA(cudaMemcpyAsync(lookup->device, lookup->pinned, bytes, cudaMemcpyHostToDevice, stream), what);
     lookup->known = *copied = true;
     return FS_OK;
 }
 
 fs_status fs_slot_upload_lookups(fs_slot *s, cudaStream_t stream, bool *copied) {
     const fs_outputs *o = &s->outputs;
-    FS_TRY(upload_lookup(&s->map, o->labels ? o->labels_map : NULL, FS_LABEL_MAP, stream, copied));
-    return upload_lookup(&s->palette, o->overlay ? o->palette : NULL, FS_PALETTE, stream, copied);
+    const uint8_t *map = o->labels ? o->labels_map : NULL;
+    FS_TRY(upload_lookup(&s->map, map, FS_LABEL_MAP, stream, copied, "uploading the label map"));
+    return upload_lookup(&s->palette, o->overlay ? o->palette : NULL, FS_PALETTE, stream, copied,
+                         "uploading the palette");
 }
 
 // A result as the caller sees it: rows of bytes.

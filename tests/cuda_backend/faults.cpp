@@ -298,10 +298,12 @@ struct Frame {
         for (int i = 0; i < 256; i++) map[i] = static_cast<uint8_t>(200 - i);
         frame = kind == LARGE ? frame_of(picture_large, LARGER, LARGER, FS_RGB8)
                               : frame_of(picture_rgb, SIZE, SIZE, FS_RGB8);
-        if (kind == YUV) {
+        if (kind == HOST) {
             overlay.assign(4 * PIXELS, GUARD);
             outputs.overlay = overlay.data(), outputs.overlay_stride = 4 * SIZE;
             outputs.overlay_share = FS_OVERLAY_ONE / 2, outputs.palette = palette;
+        }
+        if (kind == YUV) {
             chroma.assign(PIXELS / 2, 90);
             frame.format = FS_NV12, frame.stride[0] = frame.stride[1] = SIZE, frame.plane[1] = chroma.data();
         }
@@ -442,11 +444,11 @@ static void frames_once() {
     }
     frame_fails_once({}, LARGE, cudaErrorMemoryAllocation, 4, 8); // beyond that nothing allocates
     expect_seen({"asking for the current GPU", "allocating memory for an output", "uploading the frame",
-                 "uploading the label map", "recording the upload", "waiting for the upload", "launching the graph",
-                 "exchanging a node of the graph", "switching a node of the graph", "recording the frame",
-                 "waiting for the frame", "recording the results", "waiting for a frame", "downloading the results",
-                 "allocating pinned memory for an output", "allocating memory for a large frame",
-                 "allocating pinned memory for a large frame"},
+                 "uploading the label map", "uploading the palette", "recording the upload", "waiting for the upload",
+                 "launching the graph", "exchanging a node of the graph", "switching a node of the graph",
+                 "recording the frame", "waiting for the frame", "recording the results", "waiting for a frame",
+                 "downloading the results", "allocating pinned memory for an output",
+                 "allocating memory for a large frame", "allocating pinned memory for a large frame"},
                 "frames");
 }
 
