@@ -116,7 +116,8 @@ fs_moment fs_machine_moment(const char *root) {
 }
 
 double fs_machine_others(fs_moment from, fs_moment to) {
-    if (from.busy < 0 || to.busy < 0 || to.at <= from.at) return -1;
+    const double shortest = 0.2; // the system counts in ticks of some milliseconds, for each processor
+    if (from.busy < 0 || to.busy < 0 || to.at - from.at < shortest) return -1;
     return fmax(0, to.busy - from.busy - (to.own - from.own)) / (to.at - from.at);
 }
 

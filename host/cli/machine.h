@@ -29,7 +29,7 @@ typedef struct fs_moment {
     double at;   // by the monotonic clock
 } fs_moment;
 fs_moment fs_machine_moment(const char *root);
-double fs_machine_others(fs_moment from, fs_moment to); // processors, as 0.25; below 0: unknown
+double fs_machine_others(fs_moment from, fs_moment to); // processors, as 0.25; below 0: unknown, or too short to tell
 // "AMD EPYC, 2 processors on 2 cores, 2 usable" and "2596 MHz now, ..." into text[2], each of `size` bytes.
 void fs_machine_describe(const fs_machine *machine, char *what, char *clocks, size_t size);
 void fs_machine_json(fs_text *json, const char *key, const fs_machine *machine);

@@ -148,7 +148,9 @@ def machine(command):
     assert set(facts) == {"cpu", "processors", "cores", "usable", "mhz", "mhz_max", "governor", "system",
                           "memory_bytes"}, facts
     assert 0 < facts["usable"] <= facts["processors"] or facts["usable"] == len(os.sched_getaffinity(0)), facts
-    assert len(run["mhz_before_after"]) == 2 and 0 <= run["others_processors"] <= facts["processors"], run
+    assert len(run["mhz_before_after"]) == 2 and run["others_processors"] is None, run  # too short to tell
+    others = command.json(*SMALL, "--duration", 0.5)["others_processors"]
+    assert 0 <= others <= 1.2 * facts["processors"], others  # ticks are coarse
     assert out.index("machine    ") < out.index("device     ") < out.index("frames     "), out
     assert "clock      " in out and "governor" in out and run["device_detail"].split("\n", 1)[0] in out
 
