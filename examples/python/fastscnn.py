@@ -22,7 +22,8 @@ import collections
 import ctypes
 import functools
 import os
-from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import (POINTER, byref, c_char_p, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64,
+                    c_void_p)
 from typing import Any, Optional, Tuple
 
 RGB8, BGR8, RGBA8, BGRA8, GRAY8, PLANAR_F32 = 1, 2, 3, 4, 5, 8
@@ -33,7 +34,7 @@ SIZES = {"network": 0, "frame": 1}
 SCORE_TYPES = {"float32": 0, "float16": 1}
 # What a frame can be asked for: elements and shape, of H rows, W columns and C classes.
 OUTPUTS = {"labels": ("uint8", "HW"), "logits": ("float32", "CHW"), "scores": ("float32", "CHW"),
-           "confidence": ("uint8", "HW"), "histogram": ("uint32", "C")}
+           "confidence": ("uint8", "HW"), "histogram": ("uint32", "C"), "overlay": ("uint8", "HW4")}
 TIMEOUT, CANCELLED = 4, 5  # of fscnn_status
 
 
@@ -76,7 +77,8 @@ class _Frame(_Sized):
 class _Outputs(_Sized):
     _fields_ = [("struct_size", c_uint32), ("labels", c_void_p), ("labels_stride", c_size_t), ("labels_map", c_void_p),
                 ("logits", c_void_p), ("memory", c_int32), ("confidence", c_void_p), ("confidence_stride", c_size_t),
-                ("histogram", c_void_p), ("size", c_int32), ("score_type", c_int32), ("scores", c_void_p)]
+                ("histogram", c_void_p), ("size", c_int32), ("score_type", c_int32), ("scores", c_void_p),
+                ("overlay", c_void_p), ("overlay_stride", c_size_t), ("overlay_alpha", c_float), ("palette", c_void_p)]
 
 
 def _load() -> ctypes.CDLL:
@@ -365,16 +367,21 @@ class Request:
     """
 
     def __init__(self, session: Session, pixels: Any, *outputs: str, order: str = "rgb", memory: int = HOST,
-                 size: str = "network", score_type: str = "float32", labels_map: Any = None) -> None:
+                 size: str = "network", score_type: str = "float32", labels_map: Any = None,
+                 alpha: float = 0.0, palette: Any = None) -> None:
         self.frame, self.keep = _frame(pixels, order, session.stream)
         self.pixels, engine = pixels, session.engine
         self.outputs = _Outputs(memory=memory, size=_named("size", size, SIZES),
-                                score_type=_named("score_type", score_type, SCORE_TYPES))
+                                score_type=_named("score_type", score_type, SCORE_TYPES), overlay_alpha=alpha)
         if labels_map is not None:
             self.labels_map = _table("labels_map", labels_map, 256)
             self.outputs.labels_map = ctypes.addressof(self.labels_map)
+        if palette is not None:
+            self.palette = _table("palette", palette, 256 * 3)
+            self.outputs.palette = ctypes.addressof(self.palette)
         of = self.frame if size == "frame" else session
-        shapes = {"HW": (of.height, of.width), "CHW": (engine.classes, of.height, of.width), "C": (engine.classes,)}
+        shapes = {"HW": (of.height, of.width), "CHW": (engine.classes, of.height, of.width), "C": (engine.classes,),
+                  "HW4": (of.height, of.width, 4)}
         tensors = []
         for name in outputs or ("labels",):
             dtype, shape = _named("output", name, OUTPUTS)
@@ -408,7 +415,8 @@ class Session:
         """A frame and room for its outputs (see OUTPUTS; labels when none is named), for a loop over the same memory.
 
         options: order "rgb" or "bgr"; memory of the outputs; size of maps, "network" or "frame"; score_type "float32"
-        or "float16"; labels_map, 256 bytes that stand for the labels.
+        or "float16"; labels_map, 256 bytes that stand for the labels; alpha of the overlay's colours (0: 0.5), and its
+        palette, [256][3] bytes of RGB.
         """
         return Request(self, pixels, *outputs, **options)
 

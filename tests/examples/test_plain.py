@@ -137,6 +137,27 @@ class Python(unittest.TestCase):
         self.assertEqual(self.session.run(frame).shape, (HEIGHT, WIDTH))
 
     @cpu_only
+    def test_overlay(self) -> None:
+        palette = bytes(i * 37 % 256 for i in range(256 * 3))
+        labels, overlay = self.session.run(self.rgb, "labels", "overlay", alpha=1.0, palette=palette)
+        self.assertEqual(overlay.shape, (HEIGHT, WIDTH, 4))
+        classes, drawn = bytes(labels), bytes(overlay)
+        inside = 0
+        for y in range(HEIGHT - 1):
+            for x in range(WIDTH - 1):
+                at = y * WIDTH + x
+                if classes[at] == classes[at + 1] == classes[at + WIDTH]:  # no border: the colour alone
+                    colour = palette[3 * classes[at]:3 * classes[at] + 3] + b"\xff"
+                    self.assertEqual(drawn[4 * at:4 * at + 4], colour)
+                    inside += 1
+        self.assertGreater(inside, 100)
+        self.assertNotEqual(bytes(self.session.run(self.rgb, "overlay")), drawn)
+        with self.assertRaises(fastscnn.Error):
+            self.session.run(self.rgb, "overlay", alpha=1.5)
+        with self.assertRaises(ValueError):
+            self.session.run(self.rgb, "overlay", palette=palette[:-1])
+
+    @cpu_only
     def test_labels_map(self) -> None:
         table = bytes(255 - i for i in range(256))
         self.assertEqual(bytes(self.session.run(self.rgb, labels_map=table)), self.want.translate(table))
