@@ -567,6 +567,8 @@ def contest(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
 def main() -> int:
     arguments = parse_arguments()
     try:
+        if arguments.json:  # before minutes of measuring
+            os.makedirs(os.path.dirname(os.path.abspath(arguments.json)), exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fastscnn-peers-") as folder:
             result = contest(arguments, folder)
         if arguments.json:
