@@ -17,7 +17,6 @@ size_t fs_build_element_bytes(const fs_builder *b) {
     return b->engine->type == FS_K_F16 ? 2 : 4;
 }
 
-// Scratch of the step at hand; steps share it, since one ends before the next begins.
 void *fs_build_scratch(fs_builder *b, size_t bytes) {
     void *at = b->base ? b->base + b->scratch_at + b->scratch_used : NULL;
     b->scratch_used += fs_build_round_up(bytes);
@@ -25,7 +24,6 @@ void *fs_build_scratch(fs_builder *b, size_t bytes) {
     return at;
 }
 
-// Room in the tables: the host's copy to fill (NULL when measuring) and the address on the device.
 void *fs_build_table(fs_builder *b, size_t bytes, const void **device) {
     *device = b->base ? b->base + b->table_at + b->nodes->tables : NULL;
     void *host = b->tables ? b->tables + b->nodes->tables : NULL;

@@ -26,7 +26,7 @@ size_t fs_build_element_bytes(const fs_builder *b);
 
 // Scratch of the route at hand; steps share it, since one ends before the next begins.
 void *fs_build_scratch(fs_builder *b, size_t bytes);
-// Room in the tables: the host's copy to fill (NULL when measuring) and the address on the device.
+// Room in the tables: the host's copy to fill (zeros; NULL when measuring) and the address on the device.
 void *fs_build_table(fs_builder *b, size_t bytes, const void **device);
 void fs_fill_taps(fs_k_tap *taps, int in, int out, bool align);
 // first[i], i <= in: the first output coordinate whose lower tap is >= i; first[in] = out.

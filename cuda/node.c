@@ -31,7 +31,6 @@ bool fs_node_launch(const fs_node *n, int sm, int variant, fs_launch *launch) {
     case FS_FAMILY_PYRAMID_FOLD: return fs_launch_pyramid_fold(&n->p.pyramid_fold, sm, variant, launch);
     case FS_FAMILY_PYRAMID_OUT: return fs_launch_pyramid_out(&n->p.pyramid_out, sm, variant, launch);
     case FS_FAMILY_BOTTLENECK_SPLIT: return fs_launch_bottleneck_split(&n->p.bottleneck_split, sm, variant, launch);
-    case FS_FAMILY_BOTTLENECK_SUM: return fs_launch_bottleneck_sum(&n->p.bottleneck_sum, sm, variant, launch);
     case FS_FAMILY_BOTTLENECK_CLUSTER:
         return fs_launch_bottleneck_cluster(&n->p.bottleneck_cluster, sm, variant, launch);
     }

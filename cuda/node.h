@@ -32,7 +32,6 @@ typedef enum fs_family {
     FS_FAMILY_PYRAMID_FOLD,
     FS_FAMILY_PYRAMID_OUT,
     FS_FAMILY_BOTTLENECK_SPLIT,
-    FS_FAMILY_BOTTLENECK_SUM,
     FS_FAMILY_BOTTLENECK_CLUSTER
 } fs_family;
 
@@ -68,7 +67,6 @@ typedef struct fs_node {
         fs_pyramid_fold_params pyramid_fold;
         fs_pyramid_out_params pyramid_out;
         fs_bottleneck_split_params bottleneck_split;
-        fs_bottleneck_sum_params bottleneck_sum;
         fs_bottleneck_cluster_params bottleneck_cluster;
     } p;
     int variant;           // of our own kernels

@@ -98,7 +98,7 @@ static void add_fused_ltd(fs_builder *b, int index, const fs_step *step, bool pa
 }
 
 // The expanded channels split over blocks, for maps of fewer tiles than the GPU has multiprocessors: elsewhere the
-// partial sums would only cost. In two launches, and, where the GPU has clusters, in one.
+// partial sums would only cost. By way of memory, and, where the GPU has clusters, on the chip.
 static void add_split_bottleneck(fs_builder *b, int index, fs_map in, fs_map residual, fs_map out, const fs_op *expand,
                                  const fs_op *dw, const fs_op *project) {
     enum { TILE = 8 };
@@ -107,18 +107,18 @@ static void add_split_bottleneck(fs_builder *b, int index, fs_map in, fs_map res
     const int splits = fs_bottleneck_splits(wide.n, &out, processors);
     const long long tiles = (long long)((out.h + TILE - 1) / TILE) * ((out.w + TILE - 1) / TILE);
     if (splits == 0 || tiles >= processors) return;
+    const fs_bottleneck_params block = {in, wide, fused_dw(b, dw, true), fused_pw(b, project, false), residual, out};
     int first = begin_route(b);
-    float *partial = fs_build_scratch(b, fs_bottleneck_split_floats(&out, splits) * sizeof(float));
-    const fs_fused_pw narrow = fused_pw(b, project, false);
-    fs_build_node(b, FS_FAMILY_BOTTLENECK_SPLIT, index)->p.bottleneck_split =
-        (fs_bottleneck_split_params){{in, wide, fused_dw(b, dw, true), narrow, (fs_map){0}, out}, partial, splits};
-    fs_build_node(b, FS_FAMILY_BOTTLENECK_SUM, index)->p.bottleneck_sum =
-        (fs_bottleneck_sum_params){partial, splits, narrow.bias, residual, out};
+    const void *arrived;
+    fs_build_table(b, fs_bottleneck_split_counters(&out) * sizeof(unsigned), &arrived); // zeros
+    fs_build_node(b, FS_FAMILY_BOTTLENECK_SPLIT, index)->p.bottleneck_split = (fs_bottleneck_split_params){
+        block, fs_build_scratch(b, fs_bottleneck_split_floats(&out, splits) * sizeof(float)), (unsigned *)arrived,
+        splits};
     close_route(b, index, first);
 
     first = begin_route(b);
     fs_build_node(b, FS_FAMILY_BOTTLENECK_CLUSTER, index)->p.bottleneck_cluster =
-        (fs_bottleneck_cluster_params){{in, wide, fused_dw(b, dw, true), narrow, residual, out}, splits};
+        (fs_bottleneck_cluster_params){block, splits};
     close_route(b, index, first);
 }
 

@@ -57,7 +57,7 @@ static int bottleneck_launches(const fs_program *program, const fs_step *step, i
     int stride = 1;
     for (int i = 0; i < step->ops; i++)
         if (fs_step_op(program, step, i)->kind == FS_OP_DWCONV) stride = fs_step_op(program, step, i)->stride;
-    fs_bottleneck_cluster_params p = {
+    fs_bottleneck_split_params p = {
         .block = {.in = {NULL, in->h, in->w, in->c, in->c},
                   .expand = {.n = g->tensor[fs_step_op(program, step, 0)->out].c, .relu = true},
                   .dw = {.relu = true, .stride = stride},
@@ -65,9 +65,9 @@ static int bottleneck_launches(const fs_program *program, const fs_step *step, i
                   .out = {NULL, out->h, out->w, out->c, out->c}}};
     p.splits = fs_bottleneck_splits(p.block.expand.n, &p.block.out, processors);
     fs_launch launch;
-    const bool one = is_small(out, processors) ? fs_launch_bottleneck_cluster(&p, sm, 0, &launch)
+    const bool one = is_small(out, processors) ? fs_launch_bottleneck_split(&p, sm, 0, &launch)
                                                : fs_launch_bottleneck(&p.block, sm, 0, &launch);
-    return one ? 1 : 2;
+    return one ? 1 : 2; // else: expansion and depthwise, projection
 }
 
 int fs_steps_launches(const fs_program *program, const fs_step *step, fs_precision precision,

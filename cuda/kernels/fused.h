@@ -68,33 +68,24 @@ typedef struct fs_bottleneck_params {
 } fs_bottleneck_params;
 bool fs_launch_bottleneck(const fs_bottleneck_params *p, int sm, int variant, fs_launch *launch);
 
-// ---- bottleneck_split.cu: the same in two launches, for maps of fewer tiles than the GPU has multiprocessors
-// ---------
+// ---- bottleneck_split.cu: the same for maps of fewer tiles than the GPU has multiprocessors -------------------------
 
-// partial[splits][h][w][c] of the output, floats: what each share of E gives, before bias and residual. The first
-// kernel writes it, the second makes the output; block.residual and block.out.data are not looked at by the first. E is
-// any multiple of 96, splits shares of 96 or 192 channels; project.n a multiple of 32.
+// The channels are split over blocks. partial: what each share of E gives, scratch memory of the launch; arrived: zero
+// before the first launch, and left zero by every launch. E is any multiple of 96, splits shares of 96 or 192 channels;
+// project.n a multiple of 32.
 typedef struct fs_bottleneck_split_params {
     fs_bottleneck_params block;
     float *partial;
+    unsigned *arrived;
     int splits;
 } fs_bottleneck_split_params;
 // In how many shares to split E: as few as occupy two thirds of the GPU's multiprocessors. 0: it cannot be split.
 int fs_bottleneck_splits(int expanded, const fs_map *out, int processors);
-size_t fs_bottleneck_split_floats(const fs_map *out, int splits);
+size_t fs_bottleneck_split_floats(const fs_map *out, int splits); // in partial
+size_t fs_bottleneck_split_counters(const fs_map *out);           // in arrived
 bool fs_launch_bottleneck_split(const fs_bottleneck_split_params *p, int sm, int variant, fs_launch *launch);
 
-// out = sum over the shares, in their order, + bias + residual (data NULL: none).
-typedef struct fs_bottleneck_sum_params {
-    const float *partial;
-    int splits;
-    const float *bias;
-    fs_map residual, out;
-} fs_bottleneck_sum_params;
-bool fs_launch_bottleneck_sum(const fs_bottleneck_sum_params *p, int sm, int variant, fs_launch *launch);
-
-// ---- bottleneck_cluster.cu: the same in one launch: the shares are added up inside clusters of blocks, sm_90 and up
-// --
+// ---- bottleneck_cluster.cu: the same, but the shares are added up inside clusters of blocks, sm_90 and up -----------
 
 // The first with clusters; blocks that every such GPU can run together.
 enum { FS_K_CLUSTER_SM = 90, FS_K_CLUSTER = 8 };

@@ -1,5 +1,5 @@
 // The bottleneck whose expanded channels are split over the blocks of a cluster; and that it gives the bits of the form
-// in two launches.
+// whose blocks meet in memory.
 #include "tests/cuda/expansion_outline.h"
 
 using namespace expansion;
@@ -33,7 +33,7 @@ const Form FORM = {
     takes};
 
 // Both add the shares in one order.
-void bits_of_two_launches() {
+void bits_of_split() {
     for (const Shape &s : FORM.shapes) {
         if (check::quick() && s.cin != 64) continue;
         Case c = outline::case_of(s, 19, 13);
@@ -43,17 +43,12 @@ void bits_of_two_launches() {
             const Map one(FS_K_F16, c.oh(), c.ow(), c.cout, c.cout), two(FS_K_F16, c.oh(), c.ow(), c.cout, c.cout);
             Chain chain;
             CHECK(fill(scene, one.view, 90, variant, chain), "declined");
-            const fs_bottleneck_params block = scene.params(two.view);
-            const int splits = static_cast<int>(chain[0].cluster);
-            float *const partial = scene.floats(fs_bottleneck_split_floats(&two.view, splits));
-            const fs_bottleneck_split_params split = {block, partial, splits};
-            const fs_bottleneck_sum_params sum = {partial, splits, block.project.bias, block.residual, two.view};
-            Chain pair(2);
-            CHECK(fs_launch_bottleneck_split(&split, 90, 0, &pair[0]) &&
-                      fs_launch_bottleneck_sum(&sum, 90, 0, &pair[1]),
-                  "declined");
-            if (!outline::run(chain) || !outline::run(pair)) return;
-            CHECK(one.bytes() == two.bytes(), "%s: other bits than in two launches", text(c, chain[0].name).c_str());
+            const fs_bottleneck_split_params p =
+                scene.split(scene.params(two.view), static_cast<int>(chain[0].cluster));
+            fs_launch split;
+            CHECK(fs_launch_bottleneck_split(&p, 90, 0, &split), "declined");
+            if (!outline::run(chain) || !check::run(split)) return;
+            CHECK(one.bytes() == two.bytes(), "%s: other bits than by way of memory", text(c, chain[0].name).c_str());
         }
     }
 }
@@ -95,7 +90,7 @@ int main(int argc, char **argv) {
     if (!check::begin(argc, argv) || check::sm() < FS_K_CLUSTER_SM) return 77;
     test_form(FORM);
     check::test("residual refusals", outline::residual_refusals);
-    check::test("the bits of two launches", bits_of_two_launches);
+    check::test("the bits of the split form", bits_of_split);
     check::test("cluster refusals", cluster_refusals);
     return check::finish();
 }

@@ -16,23 +16,28 @@ struct Shape {
     int cin, cout, stride;
 };
 
-// One case on the device. Scratch: the kernels' own, whatever is in it.
+// One case on the device. Scratch: the kernels' own, whatever is in it. Counters: theirs as well, zeros.
 struct Scene {
     Case c;
     Numbers numbers;
     Weights weights;
     Map in, residual;
-    mutable std::unique_ptr<check::Buffer> scratch;
+    mutable std::unique_ptr<check::Buffer> scratch, counters;
 
     Scene(const Case &of, uint64_t seed)
         : c(of), numbers(numbers_of(c, seed)), weights(c, numbers),
           in(FS_K_F16, c.h, c.w, c.cin, c.cin + c.in_extra, numbers.in),
           residual(FS_K_F16, c.oh(), c.ow(), c.cout, c.cout + 8, numbers.residual) {}
 
-    float *floats(size_t count) const {
-        if (!scratch || scratch->bytes < count * sizeof(float))
-            scratch = std::make_unique<check::Buffer>(count * sizeof(float));
-        return scratch->as<float>();
+    fs_bottleneck_split_params split(const fs_bottleneck_params &block, int splits) const {
+        const size_t floats = fs_bottleneck_split_floats(&block.out, splits);
+        if (!scratch || scratch->bytes < floats * sizeof(float))
+            scratch = std::make_unique<check::Buffer>(floats * sizeof(float));
+        if (!counters) {
+            const std::vector<unsigned> zeros(fs_bottleneck_split_counters(&block.out));
+            counters = std::make_unique<check::Buffer>(check::of(zeros));
+        }
+        return {block, scratch->as<float>(), counters->as<unsigned>(), splits};
     }
     fs_bottleneck_params params(const fs_map &out) const {
         fs_bottleneck_params p = {};

@@ -271,7 +271,7 @@ static void planned_launches() {
                           fs_precision_name(precision), height, planned, program.step[s].name, run.plan->launches[s]);
                 }
                 if (height == 1024 && precision == FS_FP16 && g.sm >= 80)
-                    CHECK(total == (g.sm >= 90 ? 18 : 24), "sm_%d: %d launches", g.sm, total);
+                    CHECK(total == 18, "sm_%d: %d launches", g.sm, total);
             }
     }
     play(1);

@@ -34,7 +34,7 @@ TENSOR = ("conv_f16", "stem_f16", "stem_ds", "dsconv", "bottleneck", "bottleneck
           "expand_dw", "fusion", "pyramid_out")
 # Kernels that fetch weights before they wait for the kernel in front of them.
 AHEAD = ("conv_f16", "conv_f32", "dsconv", "stem_ds", "bottleneck", "bottleneck_split",
-         "bottleneck_sum", "bottleneck_cluster", "expand_dw", "fusion", "pyramid_branch", "pyramid_fold",
+         "bottleneck_cluster", "expand_dw", "fusion", "pyramid_branch", "pyramid_fold",
          "pyramid_out", "updw")
 EARLY_SM = 90  # the first with dependent launch, and with clusters
 CLUSTERS = ("bottleneck_cluster",)  # kernels that are empty before that

@@ -50,8 +50,12 @@ __attribute__((always_inline)) inline unsigned atomicInc(unsigned *address, unsi
     return simt::atomically(address, [=](unsigned old) { return old >= limit ? 0 : old + 1; });
 }
 
-inline void __threadfence() {}
+inline void __threadfence() {
+    simt::observe_fence();
+}
+inline void __threadfence_system() {
+    simt::observe_fence();
+}
 inline void __threadfence_block() {}
-inline void __threadfence_system() {}
 
 #endif

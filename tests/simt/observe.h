@@ -14,6 +14,7 @@ void observe_warp_barrier(uint32_t lanes); // these lanes of the current warp ha
 void observe_copy_issued(void *to, const void *from, bool valid, const void *caller);
 void observe_copy_done(void *to);
 void observe_atomic(const void *address, size_t bytes);
+void observe_fence(); // of the current thread, for the whole device
 void observe_read(const void *address, size_t bytes, const void *caller);
 
 } // namespace simt

@@ -41,12 +41,16 @@ void check(bool ok, const Planted &bug, const char *what, const std::string &rep
 std::string run(const void *kernel, bool early, unsigned cluster) {
     constexpr size_t count = planted_threads * planted_blocks, bytes = count * sizeof(float);
     auto *in = static_cast<float *>(aligned_alloc(128, bytes)), *out = static_cast<float *>(aligned_alloc(128, bytes));
-    for (size_t i = 0; i < count; i++) in[i] = static_cast<float>(i + 1), out[i] = NAN;
+    auto *middle = static_cast<float *>(aligned_alloc(128, bytes));
+    auto *counter = static_cast<unsigned *>(calloc(1, sizeof(unsigned)));
+    for (size_t i = 0; i < count; i++) in[i] = static_cast<float>(i + 1), out[i] = middle[i] = NAN;
     simt_register_memory(in, bytes);
     simt_register_memory(out, bytes);
+    simt_register_memory(middle, bytes);
+    simt_register_memory(counter, sizeof *counter);
     if (early) simt_frame_memory(in, bytes);
 
-    const planted_params params = {in, out, planted_threads + 3, 1};
+    const planted_params params = {in, out, planted_threads + 3, 1, middle, counter};
     const unsigned grid[3] = {planted_blocks, 1, 1};
     const bool faulty =
         simt_launch_clusters(kernel, grid, planted_threads, planted_shared, &params, cluster, early) != 0;
@@ -54,10 +58,11 @@ std::string run(const void *kernel, bool early, unsigned cluster) {
     for (size_t i = 0; i < count; i++)
         right &= out[i] == in[i / planted_threads * planted_threads + planted_threads - 1 - i % planted_threads];
 
-    simt_unregister_memory(in);
-    simt_unregister_memory(out);
-    free(in);
-    free(out);
+    for (void *memory : {static_cast<void *>(in), static_cast<void *>(out), static_cast<void *>(middle),
+                         static_cast<void *>(counter)}) {
+        simt_unregister_memory(memory);
+        free(memory);
+    }
     return faulty ? simt_report() : right ? "" : planted_wrong;
 }
 

@@ -180,6 +180,42 @@ template <bool good> FS_KERNEL(threads, 1) threads_write_same(const FS_PARAM pla
     p.out[good ? element() : (element() & ~1)] = p.in[reversed()]; // <- threads_write_same
 }
 
+// ---- blocks that hand over to the last one
+// -----------------------------------------------------------------------------
+
+// Every block leaves its part in memory, and the last to arrive makes all outputs.
+template <bool barrier, bool release, bool acquire, int last = planted_blocks>
+FS_DEVICE void hand_over(const planted_params &p, bool late = false) {
+    FS_SHARED(unsigned, arrived, [1]);
+    if (!late) p.middle[element()] = p.in[reversed()]; // <- handover
+    if (barrier) __syncthreads();
+    if (threadIdx.x == 0) {
+        if (release) __threadfence();
+        arrived[0] = atomicAdd(p.count, 1u);
+        if (acquire) __threadfence();
+    }
+    if (late) p.middle[element()] = p.in[reversed()]; // <- handover
+    __syncthreads();
+    if (arrived[0] != last - 1) return;
+    for (int i = static_cast<int>(threadIdx.x); i < planted_blocks * threads; i += threads)
+        p.out[i] = p.middle[i]; // <- handover
+}
+template <bool good> FS_KERNEL(threads, 1) handover_no_barrier(const FS_PARAM planted_params p) {
+    hand_over<good, true, true>(p); // <- handover
+}
+template <bool good> FS_KERNEL(threads, 1) handover_no_release(const FS_PARAM planted_params p) {
+    hand_over<true, good, true>(p); // <- handover
+}
+template <bool good> FS_KERNEL(threads, 1) handover_no_acquire(const FS_PARAM planted_params p) {
+    hand_over<true, true, good>(p); // <- handover
+}
+template <bool good> FS_KERNEL(threads, 1) handover_too_late(const FS_PARAM planted_params p) {
+    hand_over<true, true, true>(p, !good); // <- handover
+}
+template <bool good> FS_KERNEL(threads, 1) handover_not_the_last(const FS_PARAM planted_params p) {
+    hand_over<true, true, true, good ? planted_blocks : planted_blocks - 1>(p); // <- handover
+}
+
 // ---- asynchronous copies
 // -----------------------------------------------------------------------------------------------
 
@@ -449,6 +485,11 @@ const Planted planted[] = {
     {TWINS(global_read_before), nullptr, nullptr, "global memory out of bounds", "heap-buffer-overflow"},
     {TWINS(blocks_write_same), nullptr, nullptr, "conflict in global memory", nullptr},
     {TWINS(threads_write_same), planted_wrong, planted_wrong, "conflict in global memory", nullptr},
+    {TWINS(handover_no_barrier), nullptr, nullptr, "conflict in global memory", nullptr},
+    {TWINS(handover_no_release), nullptr, nullptr, "conflict in global memory", nullptr},
+    {TWINS(handover_no_acquire), nullptr, nullptr, "conflict in global memory", nullptr},
+    {TWINS(handover_too_late), nullptr, nullptr, "conflict in global memory", nullptr},
+    {TWINS(handover_not_the_last), planted_wrong, planted_wrong, "conflict in global memory", nullptr},
     {TWINS(copy_not_waited), planted_wrong, planted_wrong, "copy in flight", nullptr},
     {TWINS(copy_wait_too_weak), planted_wrong, planted_wrong, "copy in flight", nullptr},
     {TWINS(copy_without_barrier), planted_wrong, planted_wrong, "shared memory", nullptr},

@@ -8,6 +8,8 @@ struct planted_params {
     float *out;
     int past; // 131: behind every array
     int one;
+    float *middle;   // as many floats, for what blocks hand to each other
+    unsigned *count; // zero
 };
 
 // What a check says, or that it only finds a wrong result or none at all.

@@ -44,6 +44,10 @@ Access access_now(Kind kind, const void *caller) {
     return access;
 }
 
+uint32_t epoch_now() {
+    return epoch[block.rank];
+}
+
 bool ordered(const Access &before) {
     const Thread &thread = *block.current;
     const int self = thread.index, other = before.thread;
@@ -69,11 +73,13 @@ Text thread_text(const Access &access) {
 void observe_launch() {
     launching_thread = pthread_self();
     global_launch();
+    handover_launch();
 }
 
 void observe_block() {
     epoch[block.rank] = ++epochs;
     shared_start();
+    handover_start();
     for (int i = 0; i < block.thread_count; i++) {
         auto &knows = known[block.threads[i].slot];
         memset(knows, 0, sizeof knows);
@@ -101,6 +107,7 @@ void observe_warp_barrier(uint32_t met) {
 
 void observe_atomic(const void *address, size_t bytes) {
     touch(address, bytes, Kind::atomic, __builtin_return_address(0));
+    if (!arena_holds(address)) handover_atomic(address);
 }
 
 void observe_read(const void *address, size_t bytes, const void *caller) {

@@ -28,6 +28,7 @@ Access access_now(Kind kind, const void *caller);
 // Whether `before` is certain to have happened before what the current thread does now: same thread, or a barrier or
 // __syncwarp between; in another block of the cluster, a cluster barrier.
 bool ordered(const Access &before);
+uint32_t epoch_now(); // barriers of blocks before what the current thread does now
 
 inline Text place_text(const Access &access) {
     return place_text(reinterpret_cast<const void *>(static_cast<uintptr_t>(access.place)));
@@ -41,6 +42,13 @@ void shared_start(); // of a block
 // It is in neither the arena, nor a stack, nor the program's image.
 void global_access(const void *address, size_t bytes, Kind kind, const void *caller);
 void global_launch();
+uint32_t block_number(); // of the current block in its grid
+
+// Whether `before`, by another block of the launch, was handed over to the current thread (race_handover.cpp).
+bool handed_over(const Access &before, uint32_t by);
+void handover_launch();
+void handover_start(); // of a block
+void handover_atomic(const void *address);
 
 } // namespace simt
 

@@ -1,5 +1,5 @@
-// Global memory in the race build: bounds of the registered allocations, and conflicts within a launch. Fences order
-// nothing here: blocks that hand data to each other within a launch are reported, unless both sides are atomic.
+// Global memory in the race build: bounds of the registered allocations, and conflicts within a launch. Blocks may
+// touch the same bytes when both do so atomically, or when one handed over to the other (race_handover.cpp).
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -50,8 +50,8 @@ bool find(uintptr_t address, size_t bytes) {
     return true;
 }
 
-uint32_t block_number() {
-    return (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+bool is_before(const Access &access, uint32_t by) {
+    return by == block_number() ? ordered(access) : handed_over(access, by);
 }
 
 // By how much an access missed the nearest allocation.
@@ -83,6 +83,10 @@ void conflict(const Access &now, size_t bytes, const Access &other, uint32_t oth
 
 } // namespace
 
+uint32_t block_number() {
+    return (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+}
+
 void global_launch() {
     launch++;
     latest = {};
@@ -106,14 +110,14 @@ void global_access(const void *address, size_t bytes, Kind kind, const void *cal
                   "may be at work there",
                   kind_text(kind), bytes, now.thread, place_text(now).text);
         const bool both_atomic = cell.write.kind == Kind::atomic && kind == Kind::atomic;
-        if (cell.write.place && !both_atomic && (cell.write_block != self || !ordered(cell.write)))
+        if (cell.write.place && !both_atomic && !is_before(cell.write, cell.write_block))
             conflict(now, bytes, cell.write, cell.write_block);
         if (kind == Kind::read) {
             cell.many_readers |= cell.read.place && cell.read_block != self;
             cell.read = now, cell.read_block = self;
         } else {
-            if (cell.read.place && (cell.read_block != self || cell.many_readers))
-                conflict(now, bytes, cell.read, cell.read_block);
+            const bool known = cell.read_block == self || handed_over(cell.read, cell.read_block);
+            if (cell.read.place && (!known || cell.many_readers)) conflict(now, bytes, cell.read, cell.read_block);
             cell.write = now, cell.write_block = self, cell.frame = true;
         }
     }

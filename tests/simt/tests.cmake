@@ -26,7 +26,7 @@ target_link_libraries(fs_simt PRIVATE fs_flags fs_simt_flags PUBLIC Threads::Thr
 set(FS_SIMT_RACE OFF)
 if(NOT FASTSCNN_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   set(FS_SIMT_RACE ON)
-  set(race_sources race.cpp race_shared.cpp race_global.cpp)
+  set(race_sources race.cpp race_shared.cpp race_global.cpp race_handover.cpp)
   list(TRANSFORM race_sources PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
   add_library(fs_simt_race STATIC ${simt_sources} ${race_sources})
   target_link_libraries(fs_simt_race PRIVATE fs_flags fs_simt_flags PUBLIC Threads::Threads ${CMAKE_DL_LIBS})

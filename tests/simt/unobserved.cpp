@@ -11,6 +11,7 @@ void observe_warp_barrier(uint32_t) {}
 void observe_copy_issued(void *, const void *, bool, const void *) {}
 void observe_copy_done(void *) {}
 void observe_atomic(const void *, size_t) {}
+void observe_fence() {}
 void observe_read(const void *, size_t, const void *) {}
 
 } // namespace simt
