@@ -10,7 +10,8 @@ for purpose in "$@"; do
     # ffmpeg: videos. python3-numpy: the Python example. libgstreamer*, gstreamer1.0-*: the GStreamer element.
     test) packages+=(g++ libcriterion-dev python3 python3-numpy abigail-tools dpkg-dev file ffmpeg libgstreamer1.0-dev
         libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good) ;;
-    check) packages+=(python3 clang-format cppcheck) ;;
+    # python3-pip: for scripts/disassembler.sh.
+    check) packages+=(python3 python3-pip clang-format cppcheck) ;;
     package) packages+=(dpkg-dev file) ;;
     peers) packages+=(python3 python3-venv) ;;
     *) echo "setup.sh: unknown purpose '$purpose'; known: build, test, check, package, peers" >&2 && exit 2 ;;

@@ -27,6 +27,7 @@ FS_DEVICE void see(Run &run, int value) {
 FS_KERNEL(THREADS, 4)
 tally_classes(const FS_PARAM fs_tally_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     FS_SHARED(unsigned, counts, [WARPS * CLASSES]);
     const int thread = threadIdx.x;
     for (int n = thread; n < WARPS * CLASSES; n += THREADS) counts[n] = 0;
@@ -71,6 +72,7 @@ constexpr int blocks_of(int height) {
 FS_KERNEL(THREADS, 1)
 tally_total(const FS_PARAM fs_tally_params p) {
     fs_dependency_wait();
+    fs_dependency_release();
     const int k = threadIdx.x, blocks = p.height < FS_K_TALLY_BLOCKS ? p.height : FS_K_TALLY_BLOCKS;
     if (k >= p.classes) return;
     unsigned sum = 0;
