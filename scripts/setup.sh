@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the Debian/Ubuntu packages that a purpose needs: setup.sh build|test|check...; names them when it may not.
+# Installs the Debian/Ubuntu packages that purposes need: setup.sh build|test|check|...; names them when it may not.
 set -euo pipefail
 
 packages=()
@@ -12,9 +12,11 @@ for purpose in "$@"; do
         libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good) ;;
     # python3-pip: for scripts/disassembler.sh.
     check) packages+=(python3 python3-pip clang-format cppcheck) ;;
+    # The training recipe, and the comparison with PyTorch.
+    recipe) packages+=(python3-torch python3-numpy python3-pil) ;;
     package) packages+=(dpkg-dev file) ;;
     peers) packages+=(python3 python3-venv) ;;
-    *) echo "setup.sh: unknown purpose '$purpose'; known: build, test, check, package, peers" >&2 && exit 2 ;;
+    *) echo "setup.sh: unknown purpose '$purpose'; known: build, test, check, recipe, package, peers" >&2 && exit 2 ;;
     esac
 done
 
