@@ -15,6 +15,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/text.h"
+#include "runtime/base/writer.h"
 
 #define HEADER "fastscnn tactics 2"
 enum { MAX_FILE = 1 << 20, MAX_ENTRIES = 8192, MAX_SIGNATURE = 160, MAX_TACTIC = 40 };
@@ -178,31 +179,6 @@ fs_status fs_cache_put(fs_cache *cache, const char *signature, const char *tacti
     return put(cache, signature, tactic, microseconds);
 }
 
-static bool write_whole(int descriptor, const char *data, size_t length) {
-    while (length > 0) {
-        const ssize_t written = write(descriptor, data, length);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) return false;
-        data += written, length -= (size_t)written;
-    }
-    return true;
-}
-
-// Takes over the descriptor.
-static bool write_all(const fs_cache *c, const char *temporary, int descriptor) {
-    fs_text text = {0};
-    fs_text_add(&text, "%s\n%s\n", HEADER, c->key);
-    for (size_t i = 0; i < c->count; i++)
-        fs_text_add(&text, "%s\t%s\t%.0f\n", c->entries[i].signature, c->entries[i].tactic,
-                    1e3 * c->entries[i].microseconds);
-    const uint64_t sum = text.data ? hash(text.data, text.length) : 0;
-    fs_text_add(&text, "end %016llx\n", (unsigned long long)sum);
-    bool fine = fs_text_status(&text) == FS_OK && write_whole(descriptor, text.data, text.length);
-    fine = close(descriptor) == 0 && fine;
-    fs_text_free(&text);
-    return fine && rename(temporary, c->path) == 0;
-}
-
 // Who merges and replaces, one at a time: a lock on the folder, so that no lock file stays behind. -1 when it cannot be
 // had soon; then an entry may be lost, which is timed again.
 static int take_turn(const fs_cache *c) {
@@ -223,36 +199,36 @@ static int take_turn(const fs_cache *c) {
     return descriptor;
 }
 
-// Why the file was not replaced, or NULL.
-static const char *replace(fs_cache *c, char *temporary) {
+static fs_status replace(fs_cache *c) {
     struct stat about;
-    // Renaming over /dev/null would take it away from everybody.
-    if (stat(c->path, &about) == 0 && !S_ISREG(about.st_mode)) return "not a regular file";
+    if (stat(c->path, &about) == 0 && !S_ISREG(about.st_mode)) return fs_fail(FS_ERR_IO, "it is not a regular file");
     read_file(c); // what others have written meanwhile; what this session timed itself stays
-    const int descriptor = mkstemp(temporary);
-    if (descriptor < 0) return strerror(errno);
-    if (write_all(c, temporary, descriptor)) return NULL;
-    const int error = errno;
-    unlink(temporary);
-    return strerror(error);
+    fs_text text = {0};
+    fs_text_add(&text, "%s\n%s\n", HEADER, c->key);
+    for (size_t i = 0; i < c->count; i++)
+        fs_text_add(&text, "%s\t%s\t%.0f\n", c->entries[i].signature, c->entries[i].tactic,
+                    1e3 * c->entries[i].microseconds);
+    const uint64_t sum = text.data ? hash(text.data, text.length) : 0;
+    fs_text_add(&text, "end %016llx\n", (unsigned long long)sum);
+    fs_status status = fs_text_status(&text);
+    if (status == FS_OK) status = fs_write_whole(c->path, &(fs_part){text.data, text.length}, 1);
+    fs_text_free(&text);
+    return status;
 }
 
 void fs_cache_save(fs_cache *c) {
     if (!c->changed || c->path == NULL) return;
-    char temporary[4096];
-    const char *why = "its path is too long";
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.XXXXXX", c->path) < sizeof temporary) {
-        if (make_folders(temporary)) {
-            const int turn = take_turn(c);
-            why = replace(c, temporary);
-            if (turn >= 0) close(turn);
-        } else {
-            why = strerror(errno);
-        }
+    fs_status status;
+    if (make_folders(c->path)) {
+        const int turn = take_turn(c);
+        status = replace(c);
+        if (turn >= 0) close(turn);
+    } else {
+        status = fs_fail(FS_ERR_IO, "%s", strerror(errno));
     }
-    if (why)
+    if (status != FS_OK)
         fs_log(FS_LOG_WARNING, "the tuning cache %s cannot be written (%s): the next session times its tactics again",
-               c->path, why);
+               c->path, fs_error_text());
     else
         c->changed = false;
 }
