@@ -45,8 +45,8 @@ bool fs_nodes_reads(const fs_node *node);
 // Device memory of a session as one block: the plan's arena, scratch of single steps, tables. Measures with base ==
 // NULL: only nodes->scratch and nodes->tables are meaningful then.
 size_t fs_steps_arena(const fs_plan *plan); // bytes in front of the scratch
-// Builds the nodes. With base != NULL, `tables` (nodes->tables bytes of zeros on the host) receives what must be copied to
-// base + arena + scratch before the first frame.
+// Builds the nodes. With base != NULL, `tables` (nodes->tables bytes of zeros on the host) receives what must be copied
+// to base + arena + scratch before the first frame.
 fs_status fs_steps_build(fs_nodes *nodes, const fs_cuda_engine *engine, const fs_plan *plan, char *base, char *tables);
 
 #endif

@@ -11,8 +11,8 @@
 //
 // At 1024x2048: 32 tiles x 3 or 4 blocks, 96 to 128 of them; 24 or 32 KB of each block read by the others together, 2.4
 // or 4.2 MB in all, where the form through memory moves as much to L2 and back. Clusters of up to eight blocks, which
-// every GPU with clusters can run. Prediction of the study: 5.8 to 8.0 us on an H100, against 7 to 10 us through memory.
-// Not measured.
+// every GPU with clusters can run. Prediction of the study: 5.8 to 8.0 us on an H100, against 7 to 10 us through
+// memory. Not measured.
 #include "cuda/kernels/bottleneck_share.cuh"
 
 namespace {
