@@ -44,13 +44,13 @@ def tables(results: list[page.Result]) -> list[str]:
         rows.sort(key=lambda row: (row[1]["weights"], row[1]["size"], row[1]["backend"], row[1]["precision"] != "fp32",
                                    row[1]["precision"], row[0]))
         text += [f"### {key[0]}", "", f"{key[1]} Beside fp32: the difference of mIoU to the fp32 run of the same "
-                 "weights, size and backend.", "",
+                 "weights and size.", "",
                  "| weights | size | backend, device | precision | mIoU | beside fp32 | pixel accuracy | commit "
                  "| file |",
                  "|---|---|---|---|--:|--:|--:|---|---|"]
         for name, content in rows:
             base = [other for _, other in rows if other["precision"] == "fp32" and
-                    all(other[k] == content[k] for k in ("weights", "size", "backend"))]
+                    all(other[k] == content[k] for k in ("weights", "size"))]
             beside = "-" if content["precision"] == "fp32" or len(base) != 1 or None in (
                 content["miou"], base[0]["miou"]) else format(content["miou"] - base[0]["miou"], "+.5f")
             where = f"{content['backend']}: {content['device']}"
