@@ -25,6 +25,7 @@ static bool run_network(fs_labeller *self, const char *path, const fs_image *ima
     outputs.labels = labels;
     outputs.logits = logits;
     outputs.overlay = overlay;
+    outputs.overlay_alpha = (float)self->alpha;
     outputs.size = FSCNN_SIZE_FRAME;
     double start = fs_seconds();
     if (fscnn_run(self->session, &frame, &outputs) != FSCNN_OK) {

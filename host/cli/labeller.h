@@ -11,6 +11,7 @@ typedef struct fs_labeller {
     const fs_setup *setup;
     fs_size size; // of the network; 0x0: each picture's own
     bool tune;    // worth it from some 16 pictures on
+    double alpha; // the colours' share in overlays; 0: the library's own
     // Set by open.
     fs_model_open model;
     uint8_t palette[256][3];

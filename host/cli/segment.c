@@ -278,6 +278,13 @@ int fs_verb_segment(int argc, char **argv) {
          .help = "write into DIR (made if missing) as <stem>_labels.png, _overlay.png,\n"
                  "_color.png, _logits.npy; with it the four options above take no file name\n"
                  "and choose what is written (default: labels and overlay)"},
+        {.name = "alpha",
+         .kind = FS_OPTION_REAL,
+         .value = &self.labeller.alpha,
+         .placeholder = "SHARE",
+         .low = 0.01, // 0 would be the library's default
+         .high = 1,
+         .help = "share of the class colours in the overlay, up to 1 (default: 0.5)"},
         {.name = "label-ids",
          .kind = FS_OPTION_CHOICE,
          .value = &request.label_ids,

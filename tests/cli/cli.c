@@ -326,6 +326,7 @@ ParameterizedTestParameters(cli, refuses) {
         {"segment @/street.png --color @/x", 2, "'--color' writes .png, .jpg or .ppm"},
         {"segment @/street.png @/odd.ppm --labels @/x.png", 2, "use -o DIR"},
         {"segment @/set --overlay @/x.png", 2, "use -o DIR"},
+        {"segment @/street.png --overlay @/x.png --alpha 0", 2, "'--alpha' wants a number from 0.01 to 1"},
         {"segment @/street.png --label-ids cityscapes", 2, "add --labels"},
         {"segment @/street.png --labels @/x.png --label-ids coco", 2, "trainid or cityscapes"},
         {"segment @/street.png -o @/out --labels=x.png", 2, "option '--labels' takes no value here"},
@@ -457,10 +458,13 @@ Test(cli, label_ids_leave_the_overlay_alone) {
 }
 
 // By the formula of fscnn_outputs, from the picture, the labels and their colours; also where the network's size is
-// another one.
-Test(cli, the_overlay_is_picture_and_colours_in_equal_shares) {
+// another one. share: of the colours, of 256.
+static void assert_overlay(const char *options, int share) {
     enum { H = 67, W = 101 };
-    assert_run("segment @/odd.ppm --size 64x96 --labels @/l.png --overlay @/o.png --color @/c.png" MODEL, 0);
+    char line[256];
+    snprintf(line, sizeof line,
+             "segment @/odd.ppm --size 64x96 --labels @/l.png --overlay @/o.png --color @/c.png %s" MODEL, options);
+    assert_run(line, 0);
     fs_image in = picture("odd.ppm"), labels = picture("l.png"), color = picture("c.png"), overlay = picture("o.png");
     int borders = 0;
     for (int i = 0; i < H * W; i++) {
@@ -468,12 +472,18 @@ Test(cli, the_overlay_is_picture_and_colours_in_equal_shares) {
         const bool border = (i % W + 1 < W && label[3] != *label) || (i + W < H * W && label[3 * W] != *label);
         borders += border;
         for (int k = 3 * i; k < 3 * i + 3; k++) {
-            const int value = (in.pixels[k] + color.pixels[k] + 1) / 2;
-            cr_assert_eq(overlay.pixels[k], border ? value / 2 : value, "byte %d", k);
+            const int value = (in.pixels[k] * (256 - share) + color.pixels[k] * share + 128) / 256;
+            cr_assert_eq(overlay.pixels[k], border ? value / 2 : value, "%s: byte %d", options, k);
         }
     }
     cr_assert_gt(borders, 0);
     fs_image_free(&in), fs_image_free(&labels), fs_image_free(&color), fs_image_free(&overlay);
+}
+
+Test(cli, the_overlay_is_picture_and_colours_in_the_shares_asked_for) {
+    assert_overlay("", 128);
+    assert_overlay("--alpha 0.25", 64);
+    assert_overlay("--alpha 1", 256);
 }
 
 Test(cli, a_given_size_still_gives_outputs_of_the_pictures_size) {
