@@ -163,6 +163,15 @@ class TestData(Folder):
             stream.close()
         self.assertFalse((batches(0)[0] == batches(1)[0]).all())
 
+    def test_crop_sizes_take_turns(self) -> None:
+        pairs = data.Pairs(data.find_pairs(self.set(), ["train"]), 3, [255])
+        sizes = ((32, 64), (36, 33))
+        batches = data.Batches(pairs, data.Augment(sizes[0]), 2, 1, (0, 0, 0), (1, 1, 1), crops=sizes)
+        for number in range(4):
+            images, labels = batches(number)
+            self.assertEqual(images.shape, (2, *sizes[number % 2], 3))
+            self.assertEqual(labels.shape, (2, *sizes[number % 2]))
+
     def test_an_epoch_sees_every_picture_once(self) -> None:
         pairs = data.Pairs(data.find_pairs(self.set(), ["train"]), 3, [255])
         batches = data.Batches(pairs, data.Augment((32, 32)), 3, 1, (0, 0, 0), (1, 1, 1))
@@ -333,8 +342,9 @@ class TestTraining(Folder):
             self.assertIn("agrees with PyTorch", self.said)
 
     def test_options(self) -> None:
-        for bad in (["--crop", "8x8"], ["--crop", "64"], ["--classes", "1"], ["--rare", "2"], ["--scale", "2,1"],
-                    ["--ignore", "256"], ["--names", "one"], ["--ema", "nan"], ["--hard", "0"]):
+        for bad in (["--crop", "8x8"], ["--crop", "64"], ["--crop", "64x64,8x8"], ["--crop", "64x64,"],
+                    ["--classes", "1"], ["--rare", "2"], ["--scale", "2,1"], ["--ignore", "256"],
+                    ["--names", "one"], ["--ema", "nan"], ["--hard", "0"]):
             with self.assertRaises(SystemExit) as stop, contextlib.redirect_stderr(io.StringIO()):
                 train.options(["data", "-o", "out", *bad])
             self.assertEqual(stop.exception.code, 2, bad)

@@ -220,7 +220,8 @@ class Batches:
     """Endless batches by number: batch `i` of a seed is the same on every machine, and after every resume."""
 
     def __init__(self, pairs: Pairs, how: Augment, batch: int, seed: int, mean: Sequence[float], std: Sequence[float],
-                 counts: np.ndarray | None = None):
+                 counts: np.ndarray | None = None, crops: Sequence[tuple[int, int]] = ()):
+        self.crops = tuple(crops) or (how.size,)  # batches take turns
         self.pairs, self.how, self.batch, self.seed = pairs, how, batch, seed
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
         self.holders: list[np.ndarray] = []
@@ -240,6 +241,7 @@ class Batches:
     def __call__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """float32 [batch, H, W, channels], normalised, and uint8 [batch, H, W]."""
         images, labels = [], []
+        how = self.how._replace(size=self.crops[number % len(self.crops)])
         for slot in range(self.batch):
             place = number * self.batch + slot
             random = np.random.default_rng((self.seed, 2, place))
@@ -249,7 +251,7 @@ class Batches:
                 aim = int(random.choice(len(self.odds), p=self.odds))
                 index = int(self.holders[aim][random.integers(len(self.holders[aim]))])
             image, label = self.pairs[index]
-            pixels, truth = augment(image, label, self.how, random, aim)
+            pixels, truth = augment(image, label, how, random, aim)
             images.append((pixels - self.mean) / self.std)
             labels.append(truth)
         return np.stack(images), np.stack(labels)

@@ -47,6 +47,14 @@ def listed(kind: Callable[[str], Any], count: int = 0, mark: str = ",") -> Calla
     return parse
 
 
+def crop_sizes(text: str) -> tuple[tuple[int, ...], ...]:
+    """Several sizes parted by commas."""
+    return tuple(listed(int, 2, "x")(part) for part in text.split(","))
+
+
+crop_sizes.__name__ = "sizes HxW parted by ','"
+
+
 def options(argv: list[str] | None = None) -> argparse.Namespace:
     p = argparse.ArgumentParser(description="Train Fast-SCNN; the defaults are the paper's schedule.",
                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -66,7 +74,9 @@ def options(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--epochs", type=int, default=1000)
     p.add_argument("--minutes", type=float, help="fit the schedule into this time, if the epochs take longer")
     p.add_argument("--batch", type=int, default=12)
-    p.add_argument("--crop", type=listed(int, 2, "x"), default=(768, 768), metavar="HxW")
+    p.add_argument("--crop", type=crop_sizes, default=((768, 768),), metavar="HxW[,HxW...]",
+                   help="several: batches take turns; among them should be sizes as they will be met, since a network "
+                   "that saw multiples of 32 alone is worse at others")
     p.add_argument("--scale", type=listed(float, 2), default=(0.5, 2.0), metavar="LOW,HIGH", help="random resize")
     p.add_argument("--aspect", type=float, default=1.0, help="random change of the aspect ratio, a factor >= 1")
     p.add_argument("--no-flip", action="store_true", help="no horizontal flip")
@@ -107,7 +117,7 @@ def options(argv: list[str] | None = None) -> argparse.Namespace:
         if not value >= low or (high is not None and value > high):
             allowed = f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
             p.error(f"--{name.replace('_', '-')} {value:g}: use {allowed}")
-    if min(o.crop) < 32 or not 0 < o.scale[0] <= o.scale[1]:
+    if min(map(min, o.crop)) < 32 or not 0 < o.scale[0] <= o.scale[1]:
         p.error("--crop needs sides of 32 or more, --scale two factors above 0, the smaller first")
     if not all(0 <= label <= 255 for label in o.ignore):
         p.error(f"--ignore {','.join(map(str, o.ignore))}: labels are 0 to 255")
@@ -236,9 +246,9 @@ def train(o: argparse.Namespace) -> None:
     held = data.Pairs(data.find_pairs(o.data, o.val), o.classes, o.ignore, o.channels) if o.val else None
     mean, std = MEAN[:o.channels], STD[:o.channels]
     counts = pairs.count() if o.rare or o.balance else None
-    how = data.Augment(o.crop, o.scale, o.aspect, not o.no_flip, o.colour, o.brightness, o.contrast, o.saturation,
+    how = data.Augment(o.crop[0], o.scale, o.aspect, not o.no_flip, o.colour, o.brightness, o.contrast, o.saturation,
                        o.rare)
-    batches = data.Batches(pairs, how, o.batch, o.seed, mean, std, counts)
+    batches = data.Batches(pairs, how, o.batch, o.seed, mean, std, counts, o.crop)
     weights = losses.class_weights(counts.sum(0), o.balance) if counts is not None and o.balance else None
     criterion = losses.Loss(o.classes, weights, o.aux, o.jaccard, o.hard, str(run.device))
     total = o.epochs * batches.epoch
